@@ -1,0 +1,109 @@
+"""Where a result comes from: code, packages, machine, scheduler, times."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "fvcore", "submitit")
+MAX_PATCH = 1 << 20
+
+
+def now() -> str:
+    """UTC time to the second, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def collect(precision: str, device: Any) -> dict[str, Any]:
+    """Everything known before a run starts. `device` is a torch.device."""
+    import torch
+
+    return {
+        "code": code(),
+        "python": platform.python_version(),
+        "packages": {name: v for name in PACKAGES if (v := _version(name))},
+        "device": describe_device(device),
+        "cpu": cpu_name(),
+        "threads": torch.get_num_threads(),
+        "precision": precision,
+        "deterministic": {
+            "algorithms": torch.are_deterministic_algorithms_enabled(),
+            "cudnn": torch.backends.cudnn.deterministic,
+            "cudnn_benchmark": torch.backends.cudnn.benchmark,
+            "tf32_convolutions": device.type == "cuda" and torch.backends.cudnn.allow_tf32,
+        },
+        "platform": f"{platform.system()} {platform.machine()}",
+        "host": socket.gethostname(),
+        "slurm": {
+            name.removeprefix("SLURM_").lower(): os.environ[name]
+            for name in ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT")
+            if name in os.environ
+        },
+    }
+
+
+def code() -> dict[str, Any]:
+    """Commit of the checkout and the patch of what is not committed; both None outside a git checkout."""
+    commit = _git("rev-parse", "HEAD")
+    patch = _git("diff", "HEAD") if commit else None
+    if patch and len(patch) > MAX_PATCH:
+        patch = f"{len(patch)} characters, too long to keep"
+    return {"commit": commit, "patch": patch or None}
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, timeout=30, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def cpu_name() -> str:
+    """The processor's own name, with the number of cores this process may use."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        name = next((l.split(":", 1)[1].strip() for l in cpuinfo.read_text().splitlines() if "model name" in l), name)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{name}, {cores} cores"
+
+
+def describe_device(device: Any) -> dict[str, Any]:
+    """Name of what computed, and driver and memory of a GPU."""
+    import torch
+
+    if device.type != "cuda":
+        return {"kind": "cpu", "name": cpu_name()}
+    properties = torch.cuda.get_device_properties(device)
+    driver = None
+    try:
+        query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        lines = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout.splitlines()
+        driver = lines[0].strip() if lines else None
+    except (OSError, subprocess.SubprocessError):
+        pass
+    return {
+        "kind": "cuda",
+        "name": properties.name,
+        "memory_bytes": properties.total_memory,
+        "driver": driver,
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+    }

@@ -1,0 +1,151 @@
+"""The nouns of a run: Arch, Recipe, RunSpec, and the identity of a run.
+
+Identity is the whole spec: a readable slug and a hash over every field, defaults included, so that a changed default
+can never pass off an old result. Where results lie and how they are computed around the spec is not identity.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+FORMAT = 1
+"""Version of spec.json and result.json. A file of another version is refused, never guessed at."""
+
+Family = Literal["cifar", "imagenet", "vgg"]
+Shortcut = Literal["A", "B", "C"]
+
+
+@dataclass(frozen=True)
+class Arch:
+    """A net. `shortcut` None is the plain net (or VGG, which has no other kind)."""
+
+    family: Family
+    depth: int
+    shortcut: Shortcut | None = None
+    stride_in: Literal["1x1", "3x3"] = "1x1"
+    """Where a bottleneck strides: the first 1x1 as in the paper, or the 3x3 as in later libraries."""
+
+    @property
+    def residual(self) -> bool:
+        return self.shortcut is not None
+
+    @property
+    def name(self) -> str:
+        """`resnet-56-A`, `plain-56`, `imagenet-resnet-50-B`, `vgg-16`: what `--only` globs match."""
+        if self.family == "vgg":
+            return f"vgg-{self.depth}"
+        kind = f"resnet-{self.depth}-{self.shortcut}" if self.residual else f"plain-{self.depth}"
+        suffix = "-stride3x3" if self.stride_in == "3x3" else ""
+        return ("imagenet-" if self.family == "imagenet" else "") + kind + suffix
+
+    @property
+    def label(self) -> str:
+        """The paper's way of writing it: `ResNet-56`, `plain-56`, `VGG-16`."""
+        if self.family == "vgg":
+            return f"VGG-{self.depth}"
+        return f"ResNet-{self.depth}" if self.residual else f"plain-{self.depth}"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a CIFAR net is trained (section 4.2). Every default is the paper's, or marked as what the paper leaves open."""
+
+    schedule: str = "paper"
+    iterations: int = 64_000
+    batch: int = 128
+    lr: float = 0.1
+    drops: tuple[int, ...] = (32_000, 48_000)
+    lr_divisor: float = 10.0
+    warmup_lr: float | None = None
+    """Learning rate until the training error falls below `warmup_until_error`; None: no warm-up."""
+    warmup_until_error: float = 80.0
+    """Percent, over the images of the last `warmup_window` iterations."""
+    warmup_window: int = 100
+    momentum: float = 0.9
+    momentum_form: Literal["caffe", "pytorch"] = "caffe"
+    """Open. caffe: v = m v + lr g; pytorch: lr stays outside v. They differ for a while after each change of lr."""
+    weight_decay: float = 1e-4
+    decay: Literal["all", "weights"] = "all"
+    """Open. Weight decay on all parameters, or on the weights of convolutions and the classifier only."""
+    init: Literal["fan_in", "fan_out"] = "fan_in"
+    """Open. The mode of He initialisation."""
+    bn_group: int | None = None
+    """Images that share batch-norm statistics; None: the whole batch. The paper's two GPUs saw 64 each."""
+    bn_statistics: Literal["moving", "recomputed"] = "moving"
+    """Open. What batch norm uses at test time: moving averages, or a plain average taken after training."""
+    normalise: Literal["per-pixel", "per-channel", "imagenet"] = "per-pixel"
+    crop_padding: int = 4
+    padding_value: Literal["mean", "black"] = "mean"
+    """Open. Pad after subtracting the mean (so that the border is the mean), or before (so that it is black)."""
+    flip: bool = True
+    selection: Literal["all", "val45k"] = "all"
+    """Open. Train on all training images, or on 45k of CIFAR-10's 50k with 5k held out for validation."""
+    evaluate_every: int = 391
+    """Iterations between evaluation points; 391 are one epoch of 50k images."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    memory_format: Literal["channels_last", "contiguous"] = "channels_last"
+    execution: Literal["eager"] = "eager"
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One training run, whole: what is trained, how, on what, from which seed."""
+
+    arch: Arch
+    recipe: Recipe
+    dataset: Literal["cifar10", "digits"]
+    seed: int
+
+    @property
+    def run_id(self) -> str:
+        """`resnet-110-A-s3-1f0c9a2e`; schedules other than the paper's stand in the slug too."""
+        schedule = "" if self.recipe.schedule == "paper" else f"-{self.recipe.schedule}"
+        return f"{self.arch.name}{schedule}-s{self.seed}-{self.digest[:8]}"
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over every field in canonical JSON."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as plain JSON values, with the format version."""
+        return {"format": FORMAT, **json.loads(json.dumps(asdict(self)))}
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> RunSpec:
+        """The inverse of `to_json`. Raises ValueError for another version, a missing field or an unknown one."""
+        if data.get("format") != FORMAT:
+            raise ValueError(f"format {data.get('format')!r} is not {FORMAT}")
+        arch = Arch(**_exactly(Arch, data.get("arch")))
+        recipe = _exactly(Recipe, data.get("recipe"))
+        recipe["drops"] = tuple(recipe["drops"])
+        rest = _exactly(RunSpec, {k: v for k, v in data.items() if k != "format"})
+        return RunSpec(**{**rest, "arch": arch, "recipe": Recipe(**recipe)})
+
+
+def _exactly(cls: type, data: Any) -> dict[str, Any]:
+    """`data` as keyword arguments of `cls`, provided that it names each field and no other."""
+    names = {f.name for f in fields(cls)}
+    given = set(data) if isinstance(data, dict) else set()
+    if given != names:
+        raise ValueError(f"{cls.__name__} fields differ: {', '.join(sorted(given ^ names)) or 'not an object'}")
+    return dict(data)
+
+
+_ARCH_NAME = re.compile(r"(imagenet-)?(?:(plain)-(\d+)|resnet-(\d+)-([ABC]))(-stride3x3)?|vgg-(\d+)")
+
+
+def parse_arch(name: str) -> Arch:
+    """The Arch of a name such as `resnet-56-A`. Raises ValueError, saying what would work."""
+    match = _ARCH_NAME.fullmatch(name)
+    if not match:
+        raise ValueError(f"{name!r} is no net: try resnet-56-A, plain-20, imagenet-resnet-50-B or vgg-16")
+    imagenet, _plain, plain_depth, residual_depth, option, stride, vgg_depth = match.groups()
+    if vgg_depth:
+        return Arch("vgg", int(vgg_depth))
+    family: Family = "imagenet" if imagenet else "cifar"
+    return Arch(family, int(plain_depth or residual_depth), option, "3x3" if stride else "1x1")

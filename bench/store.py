@@ -1,0 +1,224 @@
+"""The folder of a run: `results/<run_id>/{spec.json, metrics.jsonl, checkpoint.pt, result.json, provenance.json}`.
+
+Every file is written to a temporary name in the same folder, flushed, then moved into place: a reader sees the old
+file or the new one, never a part of either. Reading is strict: what is not whole and of this version is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from bench.errors import Busy, UserError
+from bench.spec import FORMAT, RunSpec
+
+
+def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Call `write` on a temporary file beside `path`, flush it to disk and move it into place.
+
+    Raises UserError where the disk is full or the folder not writable; the old file stays whole.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        with os.fdopen(descriptor, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+        temporary = None
+    except (OSError, RuntimeError) as error:  # torch.save turns a failed write into RuntimeError
+        code = error.errno if isinstance(error, OSError) else None
+        if code in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+            raise UserError(f"{path.parent} is not writable ({os.strerror(code)}): choose another folder") from error
+        if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or _no_space(path.parent):
+            raise UserError(f"no space left to write {path}: free some and give the same command again") from error
+        raise
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _no_space(folder: Path) -> bool:
+    try:
+        status = os.statvfs(folder)
+    except OSError:
+        return False
+    return status.f_bavail * status.f_frsize < 1 << 20
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` atomically as UTF-8."""
+    write_atomic(path, lambda file: file.write(text.encode()))
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write `data` atomically as indented JSON. NaN and infinity are refused."""
+    write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises UserError, naming file and remedy, where it is cut or no object."""
+    try:
+        data = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is damaged ({error}): move it away and give the same command again") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): mend that and give the same command again") from error
+    if not isinstance(data, dict):
+        raise UserError(f"{path} is damaged (no object): move it away and give the same command again")
+    return data
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished run measured. Errors in percent, of the last iterate unless the name says otherwise."""
+
+    run_id: str
+    status: Literal["done", "diverged"]
+    iterations: int
+    """Iterations completed."""
+    test_error: float | None
+    test_error_best: float | None
+    """Lowest over the evaluation points, chosen on the test set: optimistic, for comparison with such numbers only."""
+    test_error_best_iteration: int | None
+    validation_error: float | None
+    test_error_at_best_validation: float | None
+    train_error: float | None
+    """Over the images between the last two evaluation points, augmented, as the net saw them while it learnt."""
+    train_error_full: float | None
+    """Over all training images, not augmented, in evaluation mode, by the last iterate."""
+    train_loss: float | None
+    """Mean cross-entropy over the same images as `train_error`."""
+    test_images: int
+    train_images: int
+    parameters: int
+    warmup_ended: int | None
+    """Iterations done at the warm-up learning rate, None without warm-up."""
+    wall_seconds: float
+    """All attempts together: training, evaluation and checkpoints."""
+    images_per_second: float
+    """Training images over the seconds spent training, without evaluation."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The paths of a run are its properties."""
+
+    results: Path
+    run_id: str
+
+    @property
+    def path(self) -> Path:
+        return self.results / self.run_id
+
+    @property
+    def spec(self) -> Path:
+        return self.path / "spec.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint.pt"
+
+    @property
+    def result(self) -> Path:
+        return self.path / "result.json"
+
+    @property
+    def provenance(self) -> Path:
+        return self.path / "provenance.json"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    def finished(self) -> bool:
+        return self.result.exists()
+
+    def start(self, spec: RunSpec) -> None:
+        """Make the folder and write or check its spec. Raises UserError where another spec is there."""
+        if self.spec.exists():
+            if read_spec(self.spec) != spec:
+                raise UserError(f"{self.spec} is of another run than {spec.run_id}: move its folder away")
+        else:
+            write_json(self.spec, spec.to_json())
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run for this process. Raises Busy where another process holds it."""
+        from filelock import FileLock, Timeout
+
+        write_probe(self.path)
+        holder = self.path / ".lock.json"
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            who = json.loads(holder.read_text()) if holder.exists() else {}
+            raise Busy(
+                f"run {self.run_id} is being worked on by process {who.get('pid', '?')} on {who.get('host', '?')}: "
+                "wait for it, or choose other runs with --only"
+            ) from None
+        try:
+            write_json(holder, {"pid": os.getpid(), "host": socket.gethostname()})
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+    def read_result(self) -> Result:
+        """The result. Raises UserError where the file is cut, of another version, or of another run."""
+        data = read_json(self.result)
+        if data.pop("format", None) != FORMAT:
+            raise UserError(f"{self.result} is of another version than {FORMAT}: move its folder away and run again")
+        names = {f.name for f in fields(Result)}
+        if set(data) != names or data["run_id"] != self.run_id:
+            wrong = ", ".join(sorted(set(data) ^ names)) or f"run_id {data['run_id']}"
+            raise UserError(f"{self.result} is damaged ({wrong}): move its folder away and run again")
+        return Result(**data)
+
+    def write_result(self, result: Result) -> None:
+        write_json(self.result, {"format": FORMAT, **asdict(result)})
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The evaluation points, oldest first."""
+        try:
+            return [json.loads(line) for line in self.metrics.read_text().splitlines()]
+        except json.JSONDecodeError as error:
+            raise UserError(f"{self.metrics} is damaged ({error}): move its folder away and run again") from error
+
+    def write_metrics(self, rows: list[dict[str, Any]]) -> None:
+        write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def read_spec(path: Path) -> RunSpec:
+    """The spec in a file. Raises UserError where it is damaged or of another version."""
+    try:
+        return RunSpec.from_json(read_json(path))
+    except ValueError as error:
+        raise UserError(f"{path} is no spec of this version ({error}): move its folder away") from error
+
+
+def write_probe(folder: Path) -> None:
+    """Raise UserError unless files can be written in `folder`, which is made where it is missing."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"{folder} is not writable ({error.strerror}): choose another folder with --results") from error

@@ -1,0 +1,1 @@
+"""Data, augmentation, schedule, loop, checkpoint and evaluation of a run."""

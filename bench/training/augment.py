@@ -1,0 +1,124 @@
+"""Which images make up an iteration, and how they are shifted, flipped and normalised: whole batches at a time.
+
+Everything random here is a pure function of (seed, iteration). That is what makes a resumed run the same run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bench.spec import Recipe
+from bench.training.data import Images
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """For each image of a batch or an epoch: its index, the crop's offset (0..2*padding), and whether it is flipped."""
+
+    index: Tensor
+    dy: Tensor
+    dx: Tensor
+    flip: Tensor
+
+
+@lru_cache(maxsize=2)
+def epoch_draw(seed: int, epoch: int, images: int, padding: int) -> Draw:
+    """The draws of one epoch: every image once, in random order, offsets and flips uniform. All (images,)."""
+    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, epoch])))
+    order = rng.permutation(images)
+    offsets = rng.integers(0, 2 * padding + 1, size=(2, images))
+    flip = rng.integers(0, 2, size=images, dtype=np.int8).astype(bool)
+    return Draw(*map(torch.from_numpy, (order, offsets[0], offsets[1], flip)))
+
+
+def batch_draw(seed: int, iteration: int, batch: int, images: int, padding: int) -> Draw:
+    """The draws of iteration `iteration`, counted from 0; all (batch,).
+
+    Epochs follow one another without a gap, so that every batch is full: 64,000 iterations of 128 are 163.84 epochs of
+    50,000 images.
+    """
+    parts = []
+    position, end = iteration * batch, (iteration + 1) * batch
+    while position < end:
+        epoch, start = divmod(position, images)
+        stop = min(images, start + end - position)
+        draw = epoch_draw(seed, epoch, images, padding)
+        parts.append((draw.index[start:stop], draw.dy[start:stop], draw.dx[start:stop], draw.flip[start:stop]))
+        position += stop - start
+    return Draw(*map(torch.cat, zip(*parts, strict=True)))
+
+
+class Normaliser:
+    """Pixels 0..255 to 0..1, minus the mean: of each pixel over the training set, as the paper, or of each channel."""
+
+    def __init__(self, train: Images, recipe: Recipe) -> None:
+        height, width = train.images.shape[-2:]
+        if recipe.normalise == "imagenet":
+            mean = torch.tensor(IMAGENET_MEAN)[:, None, None].expand(3, height, width)
+            std = torch.tensor(IMAGENET_STD)[:, None, None]
+        else:
+            mean = _pixel_mean(train.images)
+            std = torch.ones(3, 1, 1)
+            if recipe.normalise == "per-channel":
+                mean = mean.mean((1, 2), keepdim=True).expand(3, height, width)
+                std = _channel_std(train.images, mean)
+        self.mean = mean.float().contiguous().to(train.images.device)  # (3,H,W)
+        self.std = std.float().to(train.images.device)  # (3,1,1)
+        self.format = torch.channels_last if recipe.memory_format == "channels_last" else torch.contiguous_format
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """The single view of a test: (N,3,H,W) uint8 -> (N,3,H,W) float32."""
+        return self.finish(images, self.mean)
+
+    def finish(self, images: Tensor, mean: Tensor) -> Tensor:
+        x = images.to(torch.float32, memory_format=self.format)
+        return x.mul_(1 / 255).sub_(mean).div_(self.std)
+
+
+def _pixel_mean(images: Tensor) -> Tensor:
+    """Mean of each pixel, 0..1, in double precision without a double copy of the data: (N,3,H,W) -> (3,H,W)."""
+    total = torch.stack([part.to(torch.int64).sum(0) for part in images.split(5_000)]).sum(0)
+    return total.double() / (255 * len(images))
+
+
+def _channel_std(images: Tensor, mean: Tensor) -> Tensor:
+    """Standard deviation of each channel around `mean`, 0..1: (N,3,H,W) -> (3,1,1)."""
+    squares = torch.stack([(p.double() / 255 - mean).square().sum((0, 2, 3)) for p in images.split(5_000)]).sum(0)
+    return (squares / (images.numel() / images.shape[1])).sqrt()[:, None, None]
+
+
+class Augmenter:
+    """Section 4.2: pad each side, take a random crop of the padded image or of its horizontal flip."""
+
+    def __init__(self, train: Images, normaliser: Normaliser, recipe: Recipe) -> None:
+        self.labels, self.normaliser, self.recipe = train.labels, normaliser, recipe
+        self.height, self.width = train.images.shape[-2:]
+        self.windows = self._windows(train.images)  # (N,3,2p+1,2p+1,H,W), a view of the padded images
+        self.mean_windows = self._windows(normaliser.mean[None])[0]  # (3,2p+1,2p+1,H,W)
+
+    def _windows(self, images: Tensor) -> Tensor:
+        """Every crop of the padded images, as a view: (N,3,H,W) -> (N,3,2p+1,2p+1,H,W)."""
+        p = self.recipe.crop_padding
+        return F.pad(images, (p, p, p, p)).unfold(2, self.height, 1).unfold(3, self.width, 1)
+
+    def __call__(self, draw: Draw) -> tuple[Tensor, Tensor]:
+        """A batch as the net sees it: (N,3,H,W) float32 and its labels (N,)."""
+        device = self.labels.device
+        index, dy, dx = draw.index.to(device), draw.dy.to(device), draw.dx.to(device)
+        images = self.windows[index, :, dy, dx]
+        if self.recipe.padding_value == "mean":  # the mean moves with the image, and the padding becomes 0 = the mean
+            mean = self.mean_windows[:, dy, dx].transpose(0, 1)
+        else:
+            mean = self.normaliser.mean
+        x = self.normaliser.finish(images, mean)
+        if self.recipe.flip:
+            x = torch.where(draw.flip.to(device)[:, None, None, None], x.flip(3), x)
+        return x, self.labels[index]

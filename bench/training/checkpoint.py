@@ -1,0 +1,63 @@
+"""All that a run needs to go on as if it had never stopped."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from bench.errors import UserError
+from bench.spec import RunSpec
+from bench.store import RunFolder, write_atomic
+
+
+@dataclass
+class Progress:
+    """Where a run stands between two iterations. Sums are over the images since the last evaluation point."""
+
+    iteration: int = 0
+    warmup_ended: int | None = None
+    recent_wrong: list[int] = field(default_factory=list)
+    """Wrong images of each of the last `warmup_window` iterations, while warming up."""
+    loss_sum: float = 0.0
+    wrong: int = 0
+    seen: int = 0
+    train_seconds: float = 0.0
+    """Seconds spent on iterations, all attempts."""
+    wall_seconds: float = 0.0
+    """Seconds spent in all, all attempts."""
+    attempts: int = 0
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+
+
+def save(folder: RunFolder, spec: RunSpec, net: nn.Module, optimiser: torch.optim.Optimizer, now: Progress) -> None:
+    """Write the checkpoint atomically."""
+    state = {
+        "digest": spec.digest,
+        "net": net.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "progress": asdict(now),
+    }
+    write_atomic(folder.checkpoint, lambda file: torch.save(state, file))
+
+
+def load(folder: RunFolder, spec: RunSpec, net: nn.Module, optimiser: torch.optim.Optimizer) -> Progress:
+    """Restore net and optimiser in place and say where the run stands; a fresh Progress without a checkpoint.
+
+    Raises UserError where the file is damaged or of another spec. Runs no code from the file.
+    """
+    if not folder.checkpoint.exists():
+        return Progress()
+    remedy = "move it away to train from the start"
+    try:
+        state = torch.load(folder.checkpoint, map_location="cpu", weights_only=True)
+        digest = state["digest"]
+    except Exception as error:  # torch.load raises many kinds for a damaged file
+        raise UserError(f"{folder.checkpoint} is damaged ({type(error).__name__}): {remedy}") from error
+    if digest != spec.digest:
+        raise UserError(f"{folder.checkpoint} is a checkpoint of another run than {spec.run_id}: {remedy}")
+    net.load_state_dict(state["net"])
+    optimiser.load_state_dict(state["optimiser"])
+    return Progress(**state["progress"])

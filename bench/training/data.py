@@ -1,0 +1,113 @@
+"""Data sets, whole in memory as uint8: CIFAR-10, and the handwritten digits that ship inside scikit-learn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.errors import UserError
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images (N,3,H,W) uint8 and their labels (N,) int64."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: slice) -> Images:
+        return Images(self.images[index], self.labels[index])
+
+    def to(self, device: torch.device) -> Images:
+        return Images(self.images.to(device), self.labels.to(device))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """`train` is trained on, `test` reported on; `validation`, where there is one, was held out of the training set."""
+
+    train: Images
+    test: Images
+    validation: Images | None = None
+
+
+CIFAR10_FOLDER = "cifar-10-batches-py"
+VALIDATION_IMAGES = 5_000
+
+
+def load(name: str, folder: Path, selection: str = "all", download: bool = False) -> Dataset:
+    """The data set `name`; `folder` is where CIFAR-10 lies. Raises UserError where data are missing or damaged."""
+    if name == "digits":
+        if selection != "all":
+            raise UserError(f"--selection {selection} is a split of cifar10: leave it out for digits")
+        return digits()
+    train, test = cifar10(folder, download)
+    if selection == "val45k":  # section 4.2; the last 5k, since the files are in random order already
+        cut = len(train) - VALIDATION_IMAGES
+        return Dataset(train[:cut], test, train[cut:])
+    return Dataset(train, test)
+
+
+def check_cifar10(folder: Path, download: bool = False) -> Path:
+    """The folder that holds `cifar-10-batches-py`, every file of it whole by torchvision's checksums.
+
+    Raises UserError that names the missing or damaged file and says where to put it.
+    """
+    from torchvision.datasets import CIFAR10
+    from torchvision.datasets.utils import check_integrity
+
+    root = folder.parent if folder.name == CIFAR10_FOLDER else folder
+    batches = root / CIFAR10_FOLDER
+    remedy = f"give --download, or put the folder {CIFAR10_FOLDER} of cifar-10-python.tar.gz into it"
+    if not batches.is_dir():
+        if not download:
+            raise UserError(f"--data {folder}: no {CIFAR10_FOLDER} in it: {remedy}")
+        try:
+            CIFAR10(str(root), download=True)
+        except Exception as error:  # torchvision lets urllib, ssl and socket errors through as they come
+            raise UserError(f"--data {folder}: CIFAR-10 could not be downloaded ({error}): {remedy}") from error
+    for name, md5 in [*CIFAR10.train_list, *CIFAR10.test_list, [CIFAR10.meta["filename"], CIFAR10.meta["md5"]]]:
+        file = batches / name
+        if not file.is_file():
+            raise UserError(f"--data {folder}: {CIFAR10_FOLDER}/{name} is missing: {remedy}")
+        if not check_integrity(str(file), md5):
+            raise UserError(
+                f"--data {folder}: {CIFAR10_FOLDER}/{name} is damaged ({file.stat().st_size} bytes, wrong checksum): "
+                "delete that folder and download or copy it again"
+            )
+    return root
+
+
+def cifar10(folder: Path, download: bool = False) -> tuple[Images, Images]:
+    """CIFAR-10's 50,000 training and 10,000 test images, (N,3,32,32), read and verified by torchvision."""
+    from torchvision.datasets import CIFAR10
+
+    root = check_cifar10(folder, download)
+    parts = []
+    for train in (True, False):
+        part = CIFAR10(str(root), train=train)
+        images = torch.from_numpy(np.ascontiguousarray(part.data.transpose(0, 3, 1, 2)))
+        parts.append(Images(images, torch.tensor(part.targets)))
+    return parts[0], parts[1]
+
+
+def digits() -> Dataset:
+    """The 1,797 handwritten digits of scikit-learn, 8x8 grey: (N,3,8,8), every fifth one kept for testing.
+
+    The three channels are equal, so that the nets are the CIFAR nets to the last parameter.
+    """
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    grey = torch.from_numpy((data.images * (255 / 16)).round().astype(np.uint8))
+    images = grey[:, None].repeat(1, 3, 1, 1)  # (N,8,8) -> (N,3,8,8)
+    labels = torch.from_numpy(data.target.astype(np.int64))
+    test = torch.arange(len(labels)) % 5 == 4
+    return Dataset(Images(images[~test], labels[~test]), Images(images[test], labels[test]))

@@ -1,0 +1,42 @@
+"""Error rates: the share of images whose highest logit is not their label, in percent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from bench.training.augment import Normaliser
+from bench.training.data import Images
+
+EVAL_BATCH = 500
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The arithmetic of a named precision: fp32, or bf16 where PyTorch's autocast holds it safe."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+@torch.inference_mode()
+def error_rate(net: nn.Module, data: Images, normalise: Normaliser, precision: str = "fp32") -> float:
+    """Top-1 error in percent over all of `data`, single view, evaluation mode; the net's mode is put back."""
+    training, wrong = net.training, 0
+    net.eval()
+    for start in range(0, len(data), EVAL_BATCH):
+        part = data[start : start + EVAL_BATCH]
+        with autocast(data.images.device, precision):
+            logits = net(normalise(part.images))
+        wrong += int((logits.argmax(1) != part.labels).sum())
+    net.train(training)
+    return 100 * wrong / len(data)
+
+
+def recompute_batch_norm(net: nn.Module, data: Images, normalise: Normaliser, batch: int) -> None:
+    """Replace moving averages by a plain average over the training images, as the authors did after training."""
+
+    def batches() -> Iterator[Tensor]:
+        for start in range(0, len(data) - batch + 1, batch):
+            yield normalise(data[start : start + batch].images)
+
+    torch.optim.swa_utils.update_bn(batches(), net)

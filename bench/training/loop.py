@@ -1,0 +1,245 @@
+"""One training run, from wherever it stands to its result."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from bench.errors import Interrupted
+from bench.nets import build_for_run
+from bench.spec import Recipe, RunSpec
+from bench.store import Result, RunFolder
+from bench.training import checkpoint
+from bench.training.augment import Augmenter, Normaliser, batch_draw
+from bench.training.data import Dataset
+from bench.training.evaluate import autocast, error_rate, recompute_batch_norm
+from bench.training.schedule import learning_rate
+
+CHECKPOINT_SECONDS = 60.0
+REPORT_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a running run says of itself."""
+
+    iteration: int
+    iterations: int
+    loss: float
+    error: float
+    """Percent, over the images since the last evaluation point."""
+    test_error: float | None
+    """Percent, of the last evaluation point."""
+    images_per_second: float
+    seconds_left: float
+    evaluated: bool
+    """Whether this report is of an evaluation point."""
+
+
+def train(
+    spec: RunSpec,
+    folder: RunFolder,
+    data: Dataset,
+    device: torch.device,
+    on_report: Callable[[Report], None] = lambda report: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Result:
+    """Train `spec` to its last iteration, going on from the checkpoint in `folder` where there is one.
+
+    Raises Interrupted, after writing a checkpoint, once `should_stop()` holds. Writes everything but `result.json`.
+    """
+    run = _Run(spec, folder, data, device)
+    run.now.attempts += 1
+    recipe = spec.recipe
+    last_save = last_report = time.monotonic()
+    while run.now.iteration < recipe.iterations and not run.diverged:
+        run.step()
+        at_point = run.now.iteration % recipe.evaluate_every == 0 or run.now.iteration == recipe.iterations
+        if at_point or time.monotonic() - last_report > REPORT_SECONDS:
+            run.collect()
+            if at_point and not run.diverged:
+                run.evaluate()
+            on_report(run.report(at_point))
+            last_report = time.monotonic()
+        if at_point or run.diverged or time.monotonic() - last_save > CHECKPOINT_SECONDS:
+            run.save()
+            last_save = time.monotonic()
+        if should_stop() and run.now.iteration < recipe.iterations:
+            run.save()
+            raise Interrupted(f"{spec.run_id} stopped at iteration {run.now.iteration}")
+    return run.result()
+
+
+class _Run:
+    """The moving parts of one run. Sums stay on the device; `collect` fetches them."""
+
+    def __init__(self, spec: RunSpec, folder: RunFolder, data: Dataset, device: torch.device) -> None:
+        self.spec, self.recipe, self.folder, self.device = spec, spec.recipe, folder, device
+        self.train_images, self.test_images = data.train.to(device), data.test.to(device)
+        self.validation = data.validation.to(device) if data.validation else None
+        self.normalise = Normaliser(self.train_images, self.recipe)
+        self.augment = Augmenter(self.train_images, self.normalise, self.recipe)
+        self.net = build_for_run(spec).to(device, memory_format=self.normalise.format).train()  # type: ignore[call-overload]
+        self.optimiser = sgd(self.net, self.recipe)
+        self.now = checkpoint.load(folder, spec, self.net, self.optimiser)
+        if self.now.iteration:
+            folder.write_metrics(self.now.metrics)  # a point written after the checkpoint is measured again
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+        self.wrong = torch.zeros((), dtype=torch.int64, device=device)
+        self.diverged = False
+        self.started = self.clock = self.step_clock = time.monotonic()
+        self.here_images, self.here_seconds = 0, 0.0  # of this attempt, for images/s
+
+    @property
+    def warming_up(self) -> bool:
+        return self.recipe.warmup_lr is not None and self.now.warmup_ended is None
+
+    def step(self) -> None:
+        """One iteration: a batch, its gradient, one SGD update."""
+        now, recipe = self.now, self.recipe
+        draw = batch_draw(self.spec.seed, now.iteration, recipe.batch, len(self.train_images), recipe.crop_padding)
+        images, labels = self.augment(draw)
+        set_learning_rate(self.optimiser, learning_rate(recipe, now.iteration, self.warming_up), recipe.momentum_form)
+        with autocast(self.device, recipe.precision):
+            logits = self.net(images)
+            loss = F.cross_entropy(logits, labels)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+
+        wrong = (logits.detach().argmax(1) != labels).sum()
+        self.loss_sum += loss.detach() * len(labels)
+        self.wrong += wrong
+        now.seen += len(labels)
+        now.iteration += 1
+        self.here_images += len(labels)
+        if self.warming_up:
+            self.watch_warmup(int(wrong))
+
+    def watch_warmup(self, wrong: int) -> None:
+        """End the warm-up once the training error of the last `warmup_window` iterations is low enough."""
+        now, recipe = self.now, self.recipe
+        now.recent_wrong = [*now.recent_wrong, wrong][-recipe.warmup_window :]
+        images = recipe.warmup_window * recipe.batch
+        full = len(now.recent_wrong) == recipe.warmup_window
+        if full and 100 * sum(now.recent_wrong) / images < recipe.warmup_until_error:
+            now.warmup_ended, now.recent_wrong = now.iteration, []
+
+    def collect(self) -> None:
+        """Fetch the sums from the device, stop the training clock, and see whether the loss is still finite."""
+        self.now.loss_sum += self.loss_sum.item()
+        self.now.wrong += int(self.wrong)
+        self.loss_sum.zero_()
+        self.wrong.zero_()
+        seconds = time.monotonic() - self.step_clock
+        self.here_seconds += seconds
+        self.now.train_seconds += seconds
+        self.diverged = not math.isfinite(self.now.loss_sum)
+        self.step_clock = time.monotonic()
+
+    def evaluate(self) -> None:
+        """Add an evaluation point to the metrics."""
+        now = self.now
+        if now.iteration == self.recipe.iterations and self.recipe.bn_statistics == "recomputed":
+            recompute_batch_norm(self.net, self.train_images, self.normalise, self.recipe.batch)
+        point: dict[str, Any] = {
+            "iteration": now.iteration,
+            "epoch": now.iteration * self.recipe.batch / len(self.train_images),
+            "lr": self.optimiser.param_groups[0]["lr"],
+            "train_loss": now.loss_sum / now.seen,
+            "train_error": 100 * now.wrong / now.seen,
+            "test_error": self.error_of(self.test_images),
+            "validation_error": self.error_of(self.validation) if self.validation else None,
+            "images_per_second": self.rate(),
+        }
+        now.metrics.append(point)
+        now.loss_sum, now.wrong, now.seen = 0.0, 0, 0
+        self.folder.write_metrics(now.metrics)
+        self.step_clock = time.monotonic()
+
+    def error_of(self, data: Any) -> float:
+        return error_rate(self.net, data, self.normalise, self.recipe.precision)
+
+    def rate(self) -> float:
+        """Training images per second of this attempt, evaluation left out."""
+        return self.here_images / self.here_seconds if self.here_seconds else 0.0
+
+    def report(self, evaluated: bool) -> Report:
+        now, total = self.now, self.recipe.iterations
+        last = now.metrics[-1] if now.metrics else None
+        fresh = evaluated and last is not None and not self.diverged
+        here = time.monotonic() - self.started
+        left = (total - now.iteration) * self.recipe.batch * here / max(self.here_images, 1)
+        return Report(
+            iteration=now.iteration,
+            iterations=total,
+            loss=last["train_loss"] if fresh and last else now.loss_sum / max(now.seen, 1),
+            error=last["train_error"] if fresh and last else 100 * now.wrong / max(now.seen, 1),
+            test_error=last["test_error"] if last else None,
+            images_per_second=self.rate(),
+            seconds_left=left,
+            evaluated=fresh,
+        )
+
+    def save(self) -> None:
+        """Write a checkpoint, with the sums in it."""
+        self.collect()
+        self.now.wall_seconds += time.monotonic() - self.clock
+        self.clock = time.monotonic()
+        checkpoint.save(self.folder, self.spec, self.net, self.optimiser, self.now)
+        self.step_clock = time.monotonic()
+
+    def result(self) -> Result:
+        """What the run measured; the last iterate is also held against the whole training set."""
+        now, points = self.now, self.now.metrics
+        best = min(points, key=lambda p: p["test_error"], default=None)
+        last = points[-1] if points and not self.diverged else None
+        by_validation = min(points, key=lambda p: p["validation_error"]) if self.validation and points else None
+        full = None if self.diverged else self.error_of(self.train_images)
+        return Result(
+            run_id=self.spec.run_id,
+            status="diverged" if self.diverged else "done",
+            iterations=now.iteration,
+            test_error=last["test_error"] if last else None,
+            test_error_best=best["test_error"] if best else None,
+            test_error_best_iteration=best["iteration"] if best else None,
+            validation_error=last["validation_error"] if last else None,
+            test_error_at_best_validation=by_validation["test_error"] if by_validation else None,
+            train_error=last["train_error"] if last else None,
+            train_error_full=full,
+            train_loss=last["train_loss"] if last else None,
+            test_images=len(self.test_images),
+            train_images=len(self.train_images),
+            parameters=sum(p.numel() for p in self.net.parameters()),
+            warmup_ended=now.warmup_ended,
+            wall_seconds=now.wall_seconds + time.monotonic() - self.clock,
+            images_per_second=now.iteration * self.recipe.batch / now.train_seconds if now.train_seconds else 0.0,
+        )
+
+
+def sgd(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
+    """SGD with momentum and weight decay, without Nesterov's variant (section 3.4)."""
+    weights = [p for p in net.parameters() if p.ndim > 1]
+    others = [p for p in net.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": weights, "weight_decay": recipe.weight_decay},
+        {"params": others, "weight_decay": recipe.weight_decay if recipe.decay == "all" else 0.0},
+    ]
+    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, foreach=True)
+
+
+def set_learning_rate(optimiser: torch.optim.SGD, lr: float, momentum_form: str) -> None:
+    """Set the rate. In Caffe's form the velocity contains it, so that PyTorch's buffers are rescaled at a change."""
+    for group in optimiser.param_groups:
+        if momentum_form == "caffe" and group["lr"] != lr:
+            buffers = [b for p in group["params"] if (b := optimiser.state[p].get("momentum_buffer")) is not None]
+            if buffers:
+                torch._foreach_mul_(buffers, group["lr"] / lr)
+        group["lr"] = lr
