@@ -28,7 +28,8 @@ def build(arch: Arch, classes: int | None = None, bn_group: int | None = None, i
     makers = {16: vgg16, 19: vgg19}
     if arch.depth not in makers:
         raise ValueError(f"VGG-{arch.depth} is not in the paper: try 16 or 19")
-    return makers[arch.depth](weights=None, init_weights=False, num_classes=classes or 1000)
+    net: nn.Module = makers[arch.depth](weights=None, init_weights=False, num_classes=classes or 1000)
+    return net
 
 
 def build_for_run(spec: RunSpec) -> nn.Module:

@@ -10,13 +10,16 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 FORMAT = 1
 """Version of spec.json and result.json. A file of another version is refused, never guessed at."""
 
 Family = Literal["cifar", "imagenet", "vgg"]
 Shortcut = Literal["A", "B", "C"]
+Schedule = Literal["paper", "short", "smoke"]
+Selection = Literal["all", "val45k"]
+Dataset = Literal["cifar10", "digits"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,12 @@ class Arch:
     shortcut: Shortcut | None = None
     stride_in: Literal["1x1", "3x3"] = "1x1"
     """Where a bottleneck strides: the first 1x1 as in the paper, or the 3x3 as in later libraries."""
+
+    def __post_init__(self) -> None:
+        n, rest = divmod(self.depth - 2, 6)
+        if self.family == "cifar" and (rest or n < 1):
+            near = [d for d in (self.depth - rest, self.depth - rest + 6) if d >= 8] or [8]
+            raise ValueError(f"depth {self.depth} is not 6n+2: try {' or '.join(map(str, near))}")
 
     @property
     def residual(self) -> bool:
@@ -54,7 +63,7 @@ class Arch:
 class Recipe:
     """How a CIFAR net is trained (section 4.2). Every default is the paper's, or marked as what the paper leaves open."""
 
-    schedule: str = "paper"
+    schedule: Schedule = "paper"
     iterations: int = 64_000
     batch: int = 128
     lr: float = 0.1
@@ -82,7 +91,7 @@ class Recipe:
     padding_value: Literal["mean", "black"] = "mean"
     """Open. Pad after subtracting the mean (so that the border is the mean), or before (so that it is black)."""
     flip: bool = True
-    selection: Literal["all", "val45k"] = "all"
+    selection: Selection = "all"
     """Open. Train on all training images, or on 45k of CIFAR-10's 50k with 5k held out for validation."""
     evaluate_every: int = 391
     """Iterations between evaluation points; 391 are one epoch of 50k images."""
@@ -97,7 +106,7 @@ class RunSpec:
 
     arch: Arch
     recipe: Recipe
-    dataset: Literal["cifar10", "digits"]
+    dataset: Dataset
     seed: int
 
     @property
@@ -148,4 +157,4 @@ def parse_arch(name: str) -> Arch:
     if vgg_depth:
         return Arch("vgg", int(vgg_depth))
     family: Family = "imagenet" if imagenet else "cifar"
-    return Arch(family, int(plain_depth or residual_depth), option, "3x3" if stride else "1x1")
+    return Arch(family, int(plain_depth or residual_depth), cast(Shortcut | None, option), "3x3" if stride else "1x1")

@@ -58,9 +58,14 @@ def _no_space(folder: Path) -> bool:
     return status.f_bavail * status.f_frsize < 1 << 20
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` atomically."""
+    write_atomic(path, lambda file: file.write(data))
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` atomically as UTF-8."""
-    write_atomic(path, lambda file: file.write(text.encode()))
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -75,7 +80,9 @@ def read_json(path: Path) -> dict[str, Any]:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is damaged ({error}): move it away and give the same command again") from error
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): mend that and give the same command again") from error
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}): mend that and give the same command again"
+        ) from error
     if not isinstance(data, dict):
         raise UserError(f"{path} is damaged (no object): move it away and give the same command again")
     return data
@@ -199,11 +206,34 @@ class RunFolder:
         """The evaluation points, oldest first."""
         try:
             return [json.loads(line) for line in self.metrics.read_text().splitlines()]
-        except json.JSONDecodeError as error:
+        except (OSError, json.JSONDecodeError) as error:
             raise UserError(f"{self.metrics} is damaged ({error}): move its folder away and run again") from error
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run with its result, as read from a results folder."""
+
+    spec: RunSpec
+    result: Result
+    metrics: list[dict[str, Any]]
+    provenance: dict[str, Any]
+
+
+def finished_runs(results: Path) -> dict[str, FinishedRun]:
+    """Every finished run in a results folder, by id. Raises UserError, naming the file, where one is damaged."""
+    runs = {}
+    for path in sorted(results.glob("*/result.json")):
+        folder = RunFolder(results, path.parent.name)
+        spec = read_spec(folder.spec)
+        if spec.run_id != folder.run_id:
+            raise UserError(f"{folder.spec} is of run {spec.run_id}: its folder must have that name")
+        result = folder.read_result()
+        runs[spec.run_id] = FinishedRun(spec, result, folder.read_metrics(), read_json(folder.provenance))
+    return runs
 
 
 def read_spec(path: Path) -> RunSpec:

@@ -12,8 +12,8 @@ def blocks_per_stage(depth: int) -> int:
     """n of depth 6n+2: pairs of convolutions per stage. Raises ValueError, naming the neighbours, for other depths."""
     n, rest = divmod(depth - 2, 6)
     if rest or n < 1:
-        below = max(8, depth - rest)
-        raise ValueError(f"depth {depth} is not 6n+2: try {below}" + (f" or {below + 6}" if depth > below else ""))
+        near = [d for d in (depth - rest, depth - rest + 6) if d >= 8] or [8]
+        raise ValueError(f"depth {depth} is not 6n+2: try {' or '.join(map(str, near))}")
     return n
 
 
@@ -50,4 +50,5 @@ class CifarNet(nn.Module):
         x = self.layer2(x)  # (N,16,32,32) -> (N,32,16,16)
         x = self.layer3(x)  # (N,32,16,16) -> (N,64,8,8)
         x = x.mean(dim=(2, 3))  # (N,64,8,8)   -> (N,64)
-        return self.linear(x)
+        logits: Tensor = self.linear(x)
+        return logits

@@ -50,11 +50,12 @@ class ImageNetNet(nn.Module):
         norm = batch_norm(bn_group)
         self.conv1, self.bn1 = conv(3, 64, 7, 2), norm(64)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        c_in = 64
-        for i, (width, n) in enumerate(zip((64, 128, 256, 512), counts, strict=True), start=1):
-            self.add_module(f"layer{i}", stage(block, c_in, width, n, 1 if i == 1 else 2, option, norm, stride_in))
-            c_in = width * block.expansion
-        self.fc = nn.Linear(c_in, classes)
+        wide = block.expansion
+        self.layer1 = stage(block, 64, 64, counts[0], 1, option, norm, stride_in)
+        self.layer2 = stage(block, 64 * wide, 128, counts[1], 2, option, norm, stride_in)
+        self.layer3 = stage(block, 128 * wide, 256, counts[2], 2, option, norm, stride_in)
+        self.layer4 = stage(block, 256 * wide, 512, counts[3], 2, option, norm, stride_in)
+        self.fc = nn.Linear(512 * wide, classes)
         initialise(self, init)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -65,5 +66,6 @@ class ImageNetNet(nn.Module):
         x = self.layer2(x)  # -> (N,128 or 512,28,28)
         x = self.layer3(x)  # -> (N,256 or 1024,14,14)
         x = self.layer4(x)  # -> (N,512 or 2048,7,7)
-        x = x.mean(dim=(2, 3))
-        return self.fc(x)
+        x = F.adaptive_avg_pool2d(x, 1).flatten(1)
+        logits: Tensor = self.fc(x)
+        return logits

@@ -1,0 +1,1 @@
+"""Published numbers, verdicts, Markdown and figures."""

@@ -1,0 +1,15 @@
+"""One module for each table of the paper: its nets and runs, and the published numbers that they answer.
+
+`TABLES` is read by `--help`, so that nothing heavy may be imported here.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from bench.studies import cifar_depth, complexity
+
+TABLES: dict[str, str] = {"complexity": complexity.TITLE, "cifar_depth": cifar_depth.TITLE}
+"""Table -> a line on it."""
+
+Cluster = Literal["local", "slurm"]

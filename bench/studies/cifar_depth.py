@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from bench.spec import Arch, Recipe
+from bench.spec import Arch, Dataset, Recipe, RunSpec, Schedule, Selection
+
+TITLE = "Error against depth on CIFAR-10, plain and residual, 20 to 1202 layers (Table 6, Fig. 6, Fig. 1)"
 
 PLAIN = tuple(Arch("cifar", depth) for depth in (20, 32, 44, 56, 110))
 RESIDUAL = tuple(Arch("cifar", depth, "A") for depth in (20, 32, 44, 56, 110, 1202))
+ARCHS = PLAIN + RESIDUAL
 
 PAPER = Recipe()
-
-
-def recipe(arch: Arch, schedule: str, selection: str = "all") -> Recipe:
-    """The recipe of one net: section 4.2, with the warm-up for ResNet-110 (and, by our choice, ResNet-1202)."""
-    base = SCHEDULES[schedule]
-    if arch.residual and arch.depth >= 110:
-        base = replace(base, warmup_lr=base.lr / 10)
-    return replace(base, selection=selection)  # type: ignore[arg-type]
-
-
 SHORT = replace(
     PAPER,
     schedule="short",
@@ -27,14 +20,105 @@ SHORT = replace(
     drops=tuple(drop // 16 for drop in PAPER.drops),
     warmup_window=PAPER.warmup_window // 16,
 )
-SMOKE = replace(
-    PAPER,
-    schedule="smoke",
-    iterations=320,
-    drops=(160, 240),
-    warmup_window=6,
-    crop_padding=1,
-    flip=False,  # a mirrored digit is no digit
-    evaluate_every=20,
-)
-SCHEDULES = {"paper": PAPER, "short": SHORT, "smoke": SMOKE}
+SMOKE = replace(PAPER, schedule="smoke", iterations=320, drops=(160, 240), warmup_window=6, evaluate_every=20)
+SCHEDULES: dict[Schedule, Recipe] = {"paper": PAPER, "short": SHORT, "smoke": SMOKE}
+
+DEFAULT_DATASET: dict[Schedule, Dataset] = {"paper": "cifar10", "short": "cifar10", "smoke": "digits"}
+
+
+def recipe(arch: Arch, schedule: Schedule, dataset: Dataset = "cifar10", selection: Selection = "all") -> Recipe:
+    """The recipe of one net: section 4.2, with the warm-up for ResNet-110 and, by our choice, deeper ones."""
+    base = replace(SCHEDULES[schedule], selection=selection)
+    if arch.residual and arch.depth >= 110:
+        base = replace(base, warmup_lr=base.lr / 10)
+    if dataset == "digits":  # 8x8 images, and a mirrored digit is no digit
+        base = replace(base, crop_padding=1, flip=False)
+    return base
+
+
+def runs(
+    schedule: Schedule, seeds: int = 1, dataset: Dataset | None = None, selection: Selection = "all"
+) -> tuple[RunSpec, ...]:
+    """Every run of the study, shallow nets first. The smoke schedule leaves out 1202 layers."""
+    data = dataset or DEFAULT_DATASET[schedule]
+    archs = [arch for arch in ARCHS if schedule != "smoke" or arch.depth < 1000]
+    return tuple(
+        RunSpec(arch, recipe(arch, schedule, data, selection), data, seed)
+        for arch in sorted(archs, key=lambda arch: arch.depth)
+        for seed in range(seeds)
+    )
+
+
+@dataclass(frozen=True)
+class Published:
+    """Ids of the published numbers that answer one net: an error rate, and the spread or the second number with it."""
+
+    error: str
+    spread: str | None = None
+    best_of_5: str | None = None
+
+
+PUBLISHED: dict[str, Published] = {
+    **{f"plain-{d}": Published(f"Fig6-left/plain-{d}/test_error_at_64k") for d in (20, 32, 44, 56)},
+    "plain-110": Published("Fig6_caption/plain-110/error_bound"),
+    **{f"resnet-{d}-A": Published(f"T6/ResNet-{d}/test_error") for d in (20, 32, 44, 56, 1202)},
+    "resnet-110-A": Published(
+        "T6/ResNet-110/test_error_mean", "T6/ResNet-110/test_error_std", "T6/ResNet-110/test_error_best_of_5"
+    ),
+}
+"""Net -> the published numbers of its test error."""
+
+CITED = ("Maxout", "NIN", "DSN", "FitNet-19", "Highway-19", "Highway-32")
+"""Rows of Table 6 that the paper cites from elsewhere; the harness does not re-run them."""
+
+
+def deviations(spec: RunSpec) -> list[str]:
+    """How a run differs from the paper, and what it chose where the paper is silent; one sentence each."""
+    r = spec.recipe
+    said = []
+    if spec.dataset != "cifar10":
+        said.append("The images are scikit-learn's 8x8 handwritten digits, not CIFAR-10: no number is the paper's.")
+    if r.schedule != "paper":
+        said.append(
+            f"Schedule `{r.schedule}`: {r.iterations:,} iterations instead of 64,000, "
+            f"learning rate divided at {' and '.join(f'{d:,}' for d in r.drops)}."
+        )
+    if r.bn_group is None:
+        said.append("Batch norm sees the whole batch of 128; the paper's two GPUs saw 64 each (`bn_group`).")
+    if r.warmup_lr is not None and spec.arch.depth > 110:
+        said.append("Warmed up like ResNet-110; the paper does not say whether ResNet-1202 was.")
+    if r.selection == "val45k":
+        said.append("Trained on 45k images, with 5k held out; the natural reading of the paper is 50k (`selection`).")
+    if r.precision != "fp32":
+        said.append(f"Computed in {r.precision}; the paper's precision is single (`precision`).")
+    if r.bn_statistics == "moving":
+        said.append(
+            "Batch norm is tested with moving averages; the authors' ImageNet notes take a plain average after training "
+            "(`bn_statistics`)."
+        )
+    return said
+
+
+def choices(spec: RunSpec) -> list[str]:
+    """What the paper leaves open, and what this run took; one sentence each."""
+    r = spec.recipe
+    images = "all 50k training images" if r.selection == "all" else "45k of the 50k training images"
+    padding = {
+        "mean": "after the mean is subtracted, so that the border is the mean",
+        "black": "before the mean is subtracted, so that the border is black",
+    }[r.padding_value]
+    decay = (
+        "all parameters, batch norm's included" if r.decay == "all" else "the weights of convolutions and classifier"
+    )
+    return [
+        f"Trained on {images} (`selection={r.selection}`).",
+        f"Weight decay acts on {decay} (`decay={r.decay}`).",
+        f"Crops are padded {padding} (`padding_value={r.padding_value}`).",
+        f"He initialisation uses {r.init.replace('_', '-')}, for the classifier fan-in (`init={r.init}`).",
+        f"Momentum has the form of {'Caffe' if r.momentum_form == 'caffe' else 'PyTorch'} "
+        f"(`momentum_form={r.momentum_form}`).",
+        f"Images are normalised {r.normalise}, without division by a deviation (`normalise={r.normalise}`)."
+        if r.normalise == "per-pixel"
+        else f"Images are normalised {r.normalise} (`normalise={r.normalise}`).",
+        "Batches are always full: epochs follow one another without a gap, and 64,000 iterations are 163.84 epochs.",
+    ]

@@ -114,10 +114,10 @@ class Augmenter:
         device = self.labels.device
         index, dy, dx = draw.index.to(device), draw.dy.to(device), draw.dx.to(device)
         images = self.windows[index, :, dy, dx]
-        if self.recipe.padding_value == "mean":  # the mean moves with the image, and the padding becomes 0 = the mean
-            mean = self.mean_windows[:, dy, dx].transpose(0, 1)
-        else:
-            mean = self.normaliser.mean
+        moves = (
+            self.recipe.padding_value == "mean"
+        )  # the mean moves with the image, and the padding becomes 0 = the mean
+        mean = self.mean_windows[:, dy, dx].transpose(0, 1) if moves else self.normaliser.mean
         x = self.normaliser.finish(images, mean)
         if self.recipe.flip:
             x = torch.where(draw.flip.to(device)[:, None, None, None], x.flip(3), x)

@@ -1,0 +1,30 @@
+# make demo: from nothing to a table.  make test: everything that can be tested here.
+PYTHON ?= python3
+BIN := .venv/bin
+# Two threads on two busy cores spin and wait for each other; sleeping costs nothing on idle ones.
+export OMP_WAIT_POLICY ?= passive
+
+.PHONY: demo test check regression clean
+
+demo: .venv/ready
+	$(BIN)/python bench/run.py --table cifar_depth --schedule smoke
+
+test: .venv/ready
+	$(BIN)/python -m pytest
+
+check: .venv/ready
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+
+regression: .venv/ready
+	$(BIN)/python bench/run.py --table all --check
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 demo")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv results tables/*.smoke* tables/figures/*.smoke*

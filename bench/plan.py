@@ -1,0 +1,81 @@
+"""Which runs a command line asks for, and how each of them stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from bench.errors import UserError
+from bench.spec import Arch, RunSpec, parse_arch
+from bench.store import FinishedRun, RunFolder, finished_runs
+from bench.studies import cifar_depth as study
+
+if TYPE_CHECKING:
+    from bench.options import Options
+    from bench.report.cifar_depth import Variant as Variant
+
+Finished: TypeAlias = dict[str, FinishedRun]
+
+
+def cifar_depth(options: Options) -> tuple[RunSpec, ...]:
+    """The runs of the table, narrowed by --only."""
+    specs = study.runs(options.schedule, options.seeds, options.dataset, options.selection)
+    if options.only is None:
+        return specs
+    chosen = tuple(spec for spec in specs if matches(options.only, spec.arch))
+    if chosen:
+        return chosen
+    arch = one_net(options.only)
+    data = options.dataset or study.DEFAULT_DATASET[options.schedule]
+    recipe = study.recipe(arch, options.schedule, data, options.selection)
+    return tuple(RunSpec(arch, recipe, data, seed) for seed in range(options.seeds))
+
+
+def matches(glob: str, arch: Arch) -> bool:
+    """Whether a glob names a net, by its name (`resnet-56-A`) or the paper's (`ResNet-56`)."""
+    return fnmatchcase(arch.name, glob) or fnmatchcase(arch.label, glob)
+
+
+def one_net(name: str) -> Arch:
+    """A CIFAR net beyond the table's rows. Raises UserError, saying what would work."""
+    try:
+        arch = parse_arch(name)
+    except ValueError as error:
+        if "6n+2" in str(error):
+            raise UserError(f"--only {name}: {error}") from None
+        names = ", ".join(arch.name for arch in study.ARCHS)
+        raise UserError(f"--only {name} matches no net of cifar_depth: it has {names}") from None
+    if arch.family != "cifar":
+        raise UserError(f"--only {name} is no CIFAR net: try resnet-{study.RESIDUAL[0].depth}-A")
+    return arch
+
+
+def describe(specs: Sequence[RunSpec], results: Path) -> str:
+    """The plan: a line for each run, with how it stands."""
+    lines = [f"{len(specs)} runs in {results}"]
+    for spec in specs:
+        r = spec.recipe
+        facts = f"{r.iterations:,} iterations of {r.batch} on {spec.dataset}"
+        lines.append(f"  {spec.run_id:<40}  {facts}  {state(RunFolder(results, spec.run_id))}")
+    return "\n".join(lines)
+
+
+def state(folder: RunFolder) -> str:
+    """How a run stands: done, to go on, or new."""
+    if folder.finished():
+        return "done"
+    return "goes on from its checkpoint" if folder.checkpoint.exists() else "new"
+
+
+def load(results: Path, measured: Path) -> Finished:
+    """Every finished run, of --results and of tables/measured; the former win."""
+    mine = finished_runs(results) if results.is_dir() else {}
+    return {**finished_runs(measured), **mine}
+
+
+def unfinished_logs(specs: Sequence[RunSpec], results: Path) -> dict[str, str]:
+    """Run id -> path of the log, for runs that were started and have no result."""
+    folders = [RunFolder(results, spec.run_id) for spec in specs]
+    return {folder.run_id: str(folder.log) for folder in folders if not folder.finished() and folder.log.exists()}

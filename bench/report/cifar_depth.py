@@ -1,0 +1,292 @@
+"""The page of `--table cifar_depth`: Table 6 with ours beside it, and Fig. 6 redrawn."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from bench.report import published
+from bench.report.markdown import Footnotes, page, table, terminal_table, thousands
+from bench.report.verdict import MISSING, Verdict, judge_bound, judge_errors
+from bench.spec import Arch, Dataset, RunSpec, Schedule, Selection
+from bench.store import FinishedRun
+from bench.studies.cifar_depth import (
+    ARCHS,
+    CITED,
+    DEFAULT_DATASET,
+    PUBLISHED,
+    choices,
+    deviations,
+    recipe,
+)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What separates one page of this table from another: rows of different variants never meet."""
+
+    schedule: Schedule
+    dataset: Dataset
+    selection: Selection
+
+    @staticmethod
+    def of(spec: RunSpec) -> Variant:
+        return Variant(spec.recipe.schedule, spec.dataset, spec.recipe.selection)
+
+    @property
+    def name(self) -> str:
+        """`cifar_depth`, `cifar_depth.short`, ...: the file name of page and figure."""
+        parts = ["cifar_depth"]
+        if self.schedule != "paper":
+            parts.append(self.schedule)
+        if self.dataset != DEFAULT_DATASET[self.schedule]:
+            parts.append(self.dataset)
+        if self.selection != "all":
+            parts.append(self.selection)
+        return ".".join(parts)
+
+    @property
+    def comparable(self) -> bool:
+        """Whether its errors may be held against the paper's."""
+        return self.schedule == "paper" and self.dataset == "cifar10" and self.selection == "all"
+
+    def spec(self, arch: Arch, seed: int) -> RunSpec:
+        return RunSpec(arch, recipe(arch, self.schedule, self.dataset, self.selection), self.dataset, seed)
+
+
+PAPER = Variant("paper", "cifar10", "all")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A net with its finished runs, seeds in order."""
+
+    arch: Arch
+    runs: tuple[FinishedRun, ...]
+    diverged: tuple[FinishedRun, ...]
+    verdict: Verdict
+
+    def values(self, name: str) -> list[float]:
+        """That field of each run's result, where it has one."""
+        return [value for run in self.runs if (value := getattr(run.result, name)) is not None]
+
+
+def rows(finished: dict[str, FinishedRun], variant: Variant) -> list[Row]:
+    """A row for each net of the study, and for each other CIFAR net that has runs of this variant."""
+    of_arch: dict[Arch, list[FinishedRun]] = {arch: [] for arch in ARCHS}
+    for run in finished.values():
+        if run.spec.arch.family == "cifar" and run.spec == variant.spec(run.spec.arch, run.spec.seed):
+            of_arch.setdefault(run.spec.arch, []).append(run)
+    order = sorted(of_arch, key=lambda arch: (arch.residual, arch.depth, arch.shortcut or ""))
+    return [_row(arch, sorted(of_arch[arch], key=lambda run: run.spec.seed), variant) for arch in order]
+
+
+def _row(arch: Arch, runs: list[FinishedRun], variant: Variant) -> Row:
+    done = tuple(run for run in runs if run.result.status == "done")
+    diverged = tuple(run for run in runs if run.result.status == "diverged")
+    errors = [run.result.test_error for run in done if run.result.test_error is not None]
+    return Row(arch, done, diverged, judge(arch, errors, variant))
+
+
+def judge(arch: Arch, errors: Sequence[float], variant: Variant) -> Verdict:
+    """Hold the last iterate's test errors of a net against the paper's number for it."""
+    if not errors:
+        return MISSING
+    if not variant.comparable or arch.name not in PUBLISHED:
+        return Verdict("not comparable")
+    ids, numbers = PUBLISHED[arch.name], published.load()
+    number = numbers[ids.error]
+    if number.statistic == "bound":
+        return judge_bound(number, errors)
+    return judge_errors(number, errors, numbers[ids.spread].number if ids.spread else None)
+
+
+def mean_and_spread(values: Sequence[float], digits: int = 2) -> str:
+    """`8.75`, or `8.75 +- 0.12` from several seeds; the spread is the standard deviation with n-1."""
+    if not values:
+        return ""
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
+    return f"{fmean(values):.{digits}f} ± {stdev(values):.{digits}f}"
+
+
+HEADERS = [
+    "net", "parameters", "paper: test error, %", "its statistic", "ours: test error, last", "seeds",
+    "best on test", "training error", "difference", "verdict", "iterations",
+]  # fmt: skip
+NUMERIC = (1, 2, 4, 5, 6, 7, 8, 10)
+
+
+def _cells(row: Row, variant: Variant, notes: Footnotes | None, logs: dict[str, str]) -> list[str]:
+    verdict = row.verdict.word + (notes.mark(row.verdict.note) if notes else "")
+    ours = mean_and_spread(row.values("test_error"))
+    if not row.runs:
+        verdict = ours = "diverged" if row.diverged else "missing"
+        log = next((path for run_id, path in logs.items() if run_id.startswith(f"{row.arch.name}-")), None)
+        if notes and log:
+            ours += notes.mark(f"No result yet; the end of its log says why: `{log}`.")
+    elif row.diverged and notes:
+        ours += notes.mark(f"{len(row.diverged)} more seeds diverged and are not in the mean.")
+    return [
+        row.arch.label + (f" {row.arch.shortcut}" if row.arch.shortcut in ("B", "C") else ""),
+        thousands(_parameters(row.arch)),
+        *_paper_cells(row.arch),
+        ours,
+        str(len(row.runs)) if row.runs else "",
+        mean_and_spread(row.values("test_error_best")),
+        mean_and_spread(row.values("train_error")),
+        _difference(row.verdict),
+        verdict,
+        " + ".join(thousands(count) for count in sorted({run.result.iterations for run in row.runs})),
+    ]
+
+
+def _parameters(arch: Arch) -> int:
+    from bench.measure.closed_form import count
+
+    return count(arch).parameters
+
+
+def _paper_cells(arch: Arch) -> list[str]:
+    if arch.name not in PUBLISHED:
+        return ["", "not in the paper"]
+    ids, numbers = PUBLISHED[arch.name], published.load()
+    number = numbers[ids.error]
+    text = number.printed or number.value
+    statistic = f"read off {number.locator.split(',')[0]}" if not number.printed else number.statistic
+    if ids.spread and ids.best_of_5:
+        text = f"{text} ± {numbers[ids.spread].printed}"
+        statistic += f"; the best is {numbers[ids.best_of_5].printed}"
+    return [text, statistic]
+
+
+def _difference(verdict: Verdict) -> str:
+    if verdict.difference is None:
+        return ""
+    text = f"{verdict.difference:+.2f}"
+    return text if verdict.half_width is None else f"{text} (± {verdict.half_width:.2f})"
+
+
+def render_terminal(finished: dict[str, FinishedRun], variant: Variant) -> str:
+    cells = [_cells(row, variant, None, {}) for row in rows(finished, variant)]
+    return terminal_table(cells, HEADERS, NUMERIC)
+
+
+TITLES: dict[Schedule, str] = {
+    "paper": "CIFAR-10: error against depth",
+    "short": "CIFAR-10: error against depth, a sixteenth of the paper's iterations",
+    "smoke": "Error against depth, the smoke schedule",
+}
+
+
+def render(finished: dict[str, FinishedRun], variant: Variant, logs: dict[str, str]) -> str:
+    """The page. `logs` are the paths of the logs of runs that were started and have no result, by run id."""
+    all_rows = rows(finished, variant)
+    notes = Footnotes()
+    cells = [_cells(row, variant, notes, logs) for row in all_rows]
+    runs = [run for row in all_rows for run in (*row.runs, *row.diverged)]
+    title = TITLES[variant.schedule]
+    if variant.dataset != "cifar10":
+        title += f" on {variant.dataset}"
+    return page(
+        f"# {title}",
+        "Table 6, Fig. 6 and Fig. 1 of the paper. " + _how_to_read(variant),
+        table(cells, HEADERS, NUMERIC),
+        notes.render(),
+        f"![Training error dashed, test error bold, against iterations](figures/{variant.name}.svg)" if runs else "",
+        _depth(all_rows),
+        _definitions(),
+        _deviations(runs),
+        _provenance(runs),
+    )
+
+
+def _how_to_read(variant: Variant) -> str:
+    if variant.comparable:
+        cited = [published.load()[f"T6/{net}/test_error{'_best' if net == 'Highway-19' else ''}"] for net in CITED]
+        others = ", ".join(f"{number.net} {number.printed}" for number in cited)
+        return (
+            "`match` means that the paper's number lies within the 95 % prediction interval of ours (REPRODUCE.md has the "
+            f"rule). The paper's table also cites {others}; they are not re-run here."
+        )
+    return (
+        "**These are not the paper's runs**: the schedule or the data differ, so that the errors must not be held against "
+        "the printed ones, and every verdict is `not comparable`. The paper's numbers stand beside them for orientation."
+    )
+
+
+def _depth(all_rows: Sequence[Row]) -> str:
+    """What depth does to each family, from the shallowest to the deepest net that both families have."""
+    means = {(row.arch.residual, row.arch.depth): fmean(v) for row in all_rows if (v := row.values("test_error"))}
+    depths = sorted(depth for residual, depth in means if residual and (False, depth) in means)
+    if len(depths) < 2:
+        return ""
+    low, high = depths[0], depths[-1]
+    plain, residual = (means[kind, high] - means[kind, low] for kind in (False, True))
+    return (
+        f"From {low} to {high} layers the test error changes by {plain:+.2f} points without shortcuts and by "
+        f"{residual:+.2f} points with them, in the mean over the seeds shown."
+    )
+
+
+def _definitions() -> str:
+    return "\n".join(
+        [
+            "**What is measured**",
+            "",
+            "- *Test error, last*: top-1 error on the test images, single view, by the weights of the last iteration. "
+            "It is what the paper reports.",
+            "- *Best on test*: the lowest test error over the evaluation points. It is chosen on the test set and flatters.",
+            "- *Training error*: over the images between the last two evaluation points, augmented, as the net saw them "
+            "while it learnt. The paper does not say how it measured its own.",
+            "- ± is the standard deviation over seeds (n-1). A test set of 10,000 images alone leaves a standard error of "
+            "0.28 points at 8.75 %.",
+        ]
+    )
+
+
+def _deviations(runs: Sequence[FinishedRun]) -> str:
+    """The deviations and choices of the runs shown; with their nets where they are not common to all."""
+    if not runs:
+        return ""
+    lines = []
+    for heading, sentences in (("Deviations from the paper", deviations), ("Where the paper is silent", choices)):
+        lines += ["", f"**{heading}**", ""]
+        said = [(run.spec.arch.label, sentence) for run in runs for sentence in sentences(run.spec)]
+        count = Counter(sentence for _, sentence in said)
+        for sentence, times in count.items():
+            nets = sorted({net for net, text in said if text == sentence})
+            lines.append(f"- {sentence}" if times == len(runs) else f"- {', '.join(nets)}: {sentence}")
+    return "\n".join(lines)
+
+
+def _provenance(runs: Sequence[FinishedRun]) -> str:
+    """Where each number comes from."""
+    if not runs:
+        return ""
+    cells = []
+    for run in runs:
+        facts, result = run.provenance, run.result
+        code = facts["code"]
+        commit = (code["commit"] or "unknown")[:10] + (" + patch" if code["patch"] else "")
+        cells.append(
+            [
+                f"`{run.spec.run_id}`",
+                f"{result.test_error:.2f}" if result.test_error is not None else result.status,
+                "" if result.train_error_full is None else f"{result.train_error_full:.2f}",
+                facts["device"]["name"],
+                str(facts["threads"]) if facts["device"]["kind"] == "cpu" else "",
+                f"torch {facts['packages']['torch']}",
+                f"{result.wall_seconds / 3600:.2f}",
+                f"{result.images_per_second:.0f}",
+                str(facts["restarts"]),
+                commit,
+            ]
+        )
+    headers = [
+        "run", "test error", "training error, whole set, not augmented", "device", "threads", "version", "hours",
+        "images/s", "restarts", "commit",
+    ]  # fmt: skip
+    return "**Runs**\n\n" + table(cells, headers, (1, 2, 4, 6, 7, 8))

@@ -1,0 +1,204 @@
+"""The page of `--table complexity`, and the regression check of CI."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from bench.measure.cost import Cost
+from bench.report import published
+from bench.report.markdown import Footnotes, page, table, terminal_table, thousands
+from bench.report.verdict import Verdict, judge_exact
+from bench.spec import Arch, parse_arch
+from bench.store import read_json, write_json
+from bench.studies.complexity import ARCHS, KNOWN_DIFFERENCES, PUBLISHED_FLOPS, PUBLISHED_PARAMETERS
+
+FORMAT = 1
+
+
+def save(path: Path, costs: dict[str, Cost]) -> None:
+    write_json(path, {"format": FORMAT, "nets": {name: asdict(cost) for name, cost in costs.items()}})
+
+
+def load(path: Path) -> dict[str, Cost]:
+    """The committed counts by net. Raises UserError where the file is missing, damaged or of another version."""
+    from bench.errors import UserError
+
+    data = read_json(path)
+    names = {f.name for f in fields(Cost)}
+    nets = data.get("nets", {})
+    if data.get("format") != FORMAT or any(set(cost) != names for cost in nets.values()):
+        raise UserError(f"{path} is not of version {FORMAT}: write it anew with --table complexity")
+    return {name: Cost(**cost) for name, cost in nets.items()}
+
+
+@dataclass(frozen=True)
+class Row:
+    arch: Arch
+    cost: Cost
+    flops: Verdict | None
+    parameters: Verdict | None
+
+
+def rows(costs: dict[str, Cost]) -> list[Row]:
+    """One row a net, in the order of the study, with its verdicts."""
+    return [
+        Row(
+            arch=arch,
+            cost=cost,
+            flops=_verdict(arch.name, PUBLISHED_FLOPS, cost.multiply_adds),
+            parameters=_verdict(arch.name, PUBLISHED_PARAMETERS, cost.parameters),
+        )
+        for arch in ARCHS
+        if (cost := costs.get(arch.name)) is not None
+    ]
+
+
+def _verdict(name: str, ids: dict[str, str], count: int) -> Verdict | None:
+    return judge_exact(published.load()[ids[name]], count) if name in ids else None
+
+
+def regressions(counted: dict[str, Cost], committed: dict[str, Cost]) -> list[str]:
+    """What the check has to say: a line for each count that changed and each disagreement beyond the known ones."""
+    lines = []
+    for name in sorted(counted.keys() | committed.keys()):
+        new, old = counted.get(name), committed.get(name)
+        if new is None or old is None:
+            lines.append(f"{name}: {'not counted any more' if new is None else 'not in the committed counts'}")
+            continue
+        for quantity in ("parameters", "multiply_adds", "conv_multiply_adds", "fvcore_total"):
+            expected, found = getattr(old, quantity), getattr(new, quantity)
+            if expected != found:
+                lines.append(f"{name}: {quantity}: expected {expected:,}, found {found:,}")
+        if not new.closed_form:
+            lines.append(f"{name}: fvcore and the closed form disagree: found {_closed_form(name, new)}")
+    for row in rows(counted):
+        for quantity, verdict, ids in (
+            ("multiply_adds", row.flops, PUBLISHED_FLOPS),
+            ("parameters", row.parameters, PUBLISHED_PARAMETERS),
+        ):
+            if verdict and verdict.word != "match" and (row.arch.name, quantity) not in KNOWN_DIFFERENCES:
+                number = published.load()[ids[row.arch.name]]
+                lines.append(
+                    f"{row.arch.name}: {quantity}: expected {number.printed} ({number.locator}), "
+                    f"found {getattr(row.cost, quantity):,}"
+                )
+    return lines
+
+
+def _closed_form(name: str, cost: Cost) -> str:
+    from bench.measure.closed_form import count
+
+    other = count(parse_arch(name))
+    return (
+        f"{cost.parameters:,} and {other.parameters:,} parameters, "
+        f"{cost.multiply_adds:,} and {other.multiply_adds:,} multiply-adds"
+    )
+
+
+HEADERS = [
+    "net",
+    "parameters",
+    "paper",
+    "verdict",
+    "multiply-adds",
+    "paper",
+    "verdict",
+    "convolutions alone",
+    "fvcore total",
+    "closed form",
+]
+NUMERIC = (1, 2, 4, 5, 7, 8)
+
+
+def _cells(row: Row, notes: Footnotes | None) -> list[str]:
+    name, cost = row.arch.name, row.cost
+
+    def of_paper(ids: dict[str, str]) -> str:
+        return published.load()[ids[name]].printed if name in ids else ""
+
+    def word(verdict: Verdict | None, quantity: str) -> str:
+        if verdict is None:
+            return ""
+        return verdict.word + (notes.mark(KNOWN_DIFFERENCES.get((name, quantity), "")) if notes else "")
+
+    return [
+        display(row.arch),
+        thousands(cost.parameters),
+        of_paper(PUBLISHED_PARAMETERS),
+        word(row.parameters, "parameters"),
+        thousands(cost.multiply_adds),
+        of_paper(PUBLISHED_FLOPS),
+        word(row.flops, "multiply_adds"),
+        thousands(cost.conv_multiply_adds),
+        thousands(cost.fvcore_total),
+        "agrees" if cost.closed_form else "DISAGREES",
+    ]
+
+
+def display(arch: Arch) -> str:
+    """`ResNet-34 B`; `ResNet-50 B, stride in 3x3`."""
+    option = f" {arch.shortcut}" if arch.residual else ""
+    return arch.label + option + (", stride in 3x3" if arch.stride_in == "3x3" else "")
+
+
+def render_terminal(costs: dict[str, Cost]) -> str:
+    return terminal_table([_cells(row, None) for row in rows(costs)], HEADERS, NUMERIC)
+
+
+def render(costs: dict[str, Cost]) -> str:
+    """The page."""
+    notes = Footnotes()
+    split: dict[bool, list[list[str]]] = {True: [], False: []}
+    for row in rows(costs):
+        split[row.arch.family == "cifar"].append(_cells(row, notes))
+    return page(
+        "# Parameters and multiply-adds",
+        "Counted by fvcore on a forward pass of one image, and a second time in closed form from the architecture alone. "
+        "`match` means that the count rounds to the digits that the paper prints.",
+        "## 224x224 (Table 1, Fig. 3, section 4.1)",
+        table(split[False], HEADERS, NUMERIC),
+        "## CIFAR-10, 32x32 (Table 6)",
+        table(split[True], HEADERS, NUMERIC),
+        _equal_cost(costs),
+        _conventions(costs),
+        notes.render(),
+    )
+
+
+def _equal_cost(costs: dict[str, Cost]) -> str:
+    """Section 3.3: under option A a residual net has its plain net's parameters and multiply-adds."""
+    pairs = [
+        (plain, residual)
+        for arch in ARCHS
+        if arch.shortcut == "A"
+        and (residual := costs.get(arch.name))
+        and (plain := costs.get(Arch(arch.family, arch.depth).name))
+    ]
+    equal = sum((a.parameters, a.multiply_adds) == (b.parameters, b.multiply_adds) for a, b in pairs)
+    return (
+        f"Plain and residual (option A) nets have the same parameters and multiply-adds in {equal} of {len(pairs)} pairs: "
+        "the shortcut is free (section 3.3)."
+    )
+
+
+def _conventions(costs: dict[str, Cost]) -> str:
+    """The three counts in circulation under the name of FLOPs, side by side."""
+    lines = []
+    for depth in (50, 101, 152):
+        paper = costs.get(Arch("imagenet", depth, "B").name)
+        later = costs.get(Arch("imagenet", depth, "B", "3x3").name)
+        if paper and later:
+            counts = (paper.multiply_adds, paper.fvcore_total, later.multiply_adds, later.fvcore_total)
+            lines.append([f"ResNet-{depth}", *(f"{count / 1e9:.3f}" for count in counts)])
+    headers = ["1e9", "paper: conv + fc", "with batch norm", "stride in 3x3", "stride in 3x3, with batch norm"]
+    return "\n\n".join(
+        [
+            "## Three conventions in circulation",
+            "The paper's FLOPs are multiply-adds of convolutions and fully connected layers (section 3.3). fvcore's total adds "
+            "two operations an element for batch norm and one for average pooling. Later libraries move a bottleneck's stride "
+            "from the first 1x1 to the 3x3 convolution (v1.5). Compare within a column only; a floating-point operation count "
+            "is about twice any of them.",
+            table(lines, headers, (1, 2, 3, 4)),
+        ]
+    )

@@ -1,0 +1,92 @@
+"""Fig. 6 redrawn: training error dashed, test error bold, the paper's own curves faint behind."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.report import published
+from bench.report.cifar_depth import Row, Variant
+from bench.spec import Arch
+from bench.store import write_bytes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+DEPTHS = (20, 32, 44, 56, 110, 1202)
+
+
+def colours() -> dict[int, Any]:
+    """A colour for each depth of the study, from a palette made for colour-blind readers; darker is deeper."""
+    import seaborn
+
+    return dict(zip(DEPTHS, seaborn.color_palette("viridis_r", len(DEPTHS)), strict=True))
+
+
+def draw(path: Path, rows: Sequence[Row], variant: Variant) -> list[Path]:
+    """Write `path`.svg and `path`.png: plain nets left, residual nets right, and 110 against 1202 where there is one."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+    import seaborn
+
+    seaborn.set_theme(style="ticks", context="notebook", rc={"svg.hashsalt": "bench", "svg.fonttype": "none"})
+    shown = [row for row in rows if row.runs]
+    panels = [
+        ("plain", [row for row in shown if not row.arch.residual], "fig6_left"),
+        ("residual", [row for row in shown if row.arch.residual and row.arch.depth <= 110], "fig6_mid"),
+    ]
+    deepest = [row for row in shown if row.arch.residual and row.arch.depth >= 110]
+    if any(row.arch.depth > 110 for row in deepest):
+        panels.append(("residual, deepest", deepest, "fig6_right"))
+    figure, axes = plt.subplots(1, len(panels), figsize=(5.2 * len(panels), 4.2), sharey=True, layout="constrained")
+    for axis, (title, members, paper) in zip(axes, panels, strict=True):
+        panel(axis, title, members, paper, variant)
+    axes[0].set_ylabel("error (%)")
+    seaborn.despine(figure)
+    written = []
+    for suffix in ("svg", "png"):
+        buffer = io.BytesIO()
+        metadata = {"Date": None} if suffix == "svg" else {"Software": None}
+        figure.savefig(buffer, format=suffix, dpi=160, metadata=metadata)
+        target = path.with_name(f"{path.name}.{suffix}")
+        write_bytes(target, buffer.getvalue())
+        written.append(target)
+    plt.close(figure)
+    return written
+
+
+def panel(axis: Axes, title: str, rows: Sequence[Row], paper: str, variant: Variant) -> None:
+    """One panel: the curves of each net's first seed, and what ends above the frame named at its top."""
+    palette = colours()
+    total = max((row.runs[0].spec.recipe.iterations for row in rows), default=1)
+    unit, unit_name = (1e4, "1e4") if total >= 10_000 else (1e3, "1e3") if total >= 1_000 else (1, "")
+    top = 20 if variant.dataset == "cifar10" and variant.schedule == "paper" else 100
+    faint = variant.dataset == "cifar10" and published.curves()
+    for row in rows:
+        colour = palette.get(row.arch.depth, "0.5")
+        if faint:
+            for kind, width in (("train", 0.6), ("test", 1.4)):
+                points = published.curves().get((paper, f"{row.arch.label} {kind}"), [])
+                scale = (
+                    total / 64_000 * 1e4 / unit
+                )  # the paper's 64,000 iterations are drawn over this schedule's length
+                axis.plot([x * scale for x, _ in points], [y for _, y in points], color=colour, alpha=0.25, lw=width)
+        for run in row.runs:
+            x = [point["iteration"] / unit for point in run.metrics]
+            label = _label(row.arch) if run is row.runs[0] else None
+            axis.plot(x, [p["train_error"] for p in run.metrics], color=colour, lw=0.9, ls=(0, (4, 2)))
+            axis.plot(x, [p["test_error"] for p in run.metrics], color=colour, lw=2.2, label=label)
+    axis.set(title=title, xlim=(0, total / unit), ylim=(0, top))
+    axis.set_xlabel(f"iterations ({unit_name})" if unit_name else "iterations")
+    for drop in {drop for row in rows for drop in row.runs[0].spec.recipe.drops}:
+        axis.axvline(drop / unit, color="0.85", lw=0.8, zorder=0)
+    if rows:
+        axis.legend(frameon=False, fontsize="small", loc="upper right")
+
+
+def _label(arch: Arch) -> str:
+    return arch.label

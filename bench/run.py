@@ -1,0 +1,171 @@
+"""The command: plan, send what is missing, report. Nothing defined here is ever pickled.
+
+python bench/run.py --table cifar_depth --schedule smoke
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+if sys.path[0] != str(ROOT):  # Python puts this file's folder first, where any name could hide a standard module
+    sys.path[:] = [str(ROOT), *(p for p in sys.path if Path(p or ".").resolve() != ROOT / "bench")]
+
+from bench import plan  # noqa: E402
+from bench.errors import Interrupted, UserError  # noqa: E402
+from bench.options import Options, parse  # noqa: E402
+from bench.spec import RunSpec  # noqa: E402
+from bench.store import RunFolder, write_text  # noqa: E402
+
+MEASURED = ROOT / "tables" / "measured"
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line asks. Returns the exit status: 0 done, 1 a run or check failed, 2 a person's mistake."""
+    try:
+        options = parse(arguments)
+        return max(TABLES[name](options) for name in options.table)
+    except UserError as error:
+        print(f"run.py: {error}", file=sys.stderr)
+        return 2
+    except (Interrupted, KeyboardInterrupt) as error:
+        again = shlex.join(["python", sys.argv[0], *(arguments if arguments is not None else sys.argv[1:])])
+        print(f"\n{error or 'stopped'}; to go on, give the same command: {again}", file=sys.stderr)
+        return INTERRUPTED
+
+
+def cifar_depth(options: Options) -> int:
+    """Plan the runs of Table 6, send those without a result, write the page from all that are finished."""
+    specs = plan.cifar_depth(options)
+    if options.dry_run:
+        print(plan.describe(specs, options.results))
+        return 0
+    if options.check:
+        return report("cifar_depth is not what tables/measured gives", check_cifar_depth(options.tables))
+    status = 0
+    if not options.report and not options.publish:
+        status = send(specs, options)
+        if status == 0 and options.cluster == "slurm":
+            return 0
+    if options.publish:
+        publish(specs, options.results)
+    from bench.report import cifar_depth as pages
+
+    finished = plan.load(options.results, MEASURED)
+    for variant in {pages.Variant.of(spec): None for spec in specs}:
+        print(pages.render_terminal(finished, variant))
+        write_cifar_depth(finished, variant, options.tables, plan.unfinished_logs(specs, options.results))
+    return status
+
+
+def send(specs: Sequence[RunSpec], options: Options) -> int:
+    """Compute what is missing, here or on a cluster. Returns the exit status."""
+    missing = [s for s in specs if options.force or not RunFolder(options.results, s.run_id).finished()]
+    if not missing:
+        print(f"all {len(specs)} runs have a result in {options.results}; --force runs them again")
+        return 0
+    if options.cluster == "slurm":
+        from bench import cluster
+
+        return cluster.send(missing, options)
+    from bench import local
+
+    return local.run_all(missing, options.results, options.data, options.download, options.force)
+
+
+def publish(specs: Sequence[RunSpec], results: Path) -> None:
+    """Copy finished runs, without checkpoints and logs, to tables/measured."""
+    for spec in specs:
+        source, target = RunFolder(results, spec.run_id), RunFolder(MEASURED, spec.run_id)
+        if source.finished():
+            source.read_result()
+            for name in ("spec", "metrics", "provenance", "result"):
+                write_text(getattr(target, name), getattr(source, name).read_text())
+            print(f"{spec.run_id} -> {target.path}")
+
+
+def write_cifar_depth(finished: plan.Finished, variant: plan.Variant, tables: Path, logs: dict[str, str]) -> None:
+    """Write page and figure of one variant."""
+    from bench.report import cifar_depth as pages
+    from bench.report import figure
+
+    rows = pages.rows(finished, variant)
+    written = [tables / f"{variant.name}.md"]
+    write_text(written[0], pages.render(finished, variant, logs))
+    if any(row.runs for row in rows):
+        written += figure.draw(tables / "figures" / variant.name, rows, variant)
+    print("wrote " + ", ".join(map(str, written)))
+
+
+def check_cifar_depth(tables: Path) -> list[str]:
+    """A line for each committed page that differs from what the committed results give."""
+    from bench.report import cifar_depth as pages
+    from bench.store import finished_runs
+
+    finished = finished_runs(MEASURED)
+    variants = {pages.PAPER, *(pages.Variant.of(run.spec) for run in finished.values())}
+    expected = {f"{variant.name}.md": pages.render(finished, variant, {}) for variant in variants}
+    lines = differences(tables, expected)
+    ignored = {path.name for path in tables.glob("cifar_depth*.smoke*.md")} | {"cifar_depth.smoke.md"}
+    strays = {path.name for path in tables.glob("cifar_depth*.md")} - expected.keys() - ignored
+    return lines + [f"{tables / name}: no results in tables/measured give this page" for name in sorted(strays)]
+
+
+def complexity(options: Options) -> int:
+    """Count every net; hold the counts against the paper and, with --check, against the committed ones."""
+    from bench.studies.complexity import ARCHS
+
+    if options.dry_run:
+        print("complexity counts " + ", ".join(arch.name for arch in ARCHS))
+        return 0
+    from bench.report import complexity as pages
+
+    committed = MEASURED / "complexity.json"
+    if options.report:
+        counts = pages.load(committed)
+    else:
+        from bench.measure.cost import measure
+
+        counts = {arch.name: measure(arch) for arch in ARCHS}
+    if options.check:
+        lines = pages.regressions(counts, pages.load(committed))
+        lines += differences(options.tables, {"complexity.md": pages.render(counts)})
+        return report("complexity has changed", lines)
+    if options.publish:
+        pages.save(committed, counts)
+    print(pages.render_terminal(counts))
+    write_text(options.tables / "complexity.md", pages.render(counts))
+    print(f"wrote {options.tables / 'complexity.md'}")
+    return 0 if all(cost.closed_form for cost in counts.values()) else 1
+
+
+def differences(tables: Path, expected: dict[str, str]) -> list[str]:
+    """A line for each page that is missing or differs from the expected text, with its first differing line."""
+    lines = []
+    for name, text in sorted(expected.items()):
+        path = tables / name
+        if not path.exists():
+            lines.append(f"{path}: missing")
+        elif (found := path.read_text()) != text:
+            pairs = zip([*text.splitlines(), ""], [*found.splitlines(), ""], strict=False)
+            number, (want, have) = next((i, p) for i, p in enumerate(pairs, start=1) if p[0] != p[1])
+            lines.append(f"{path}:{number}: expected {want!r}, found {have!r}")
+    return lines
+
+
+def report(heading: str, lines: Sequence[str]) -> int:
+    """Print what a check found. Returns the exit status."""
+    if lines:
+        print("\n".join([f"{heading}:", *(f"  {line}" for line in lines)]), file=sys.stderr)
+    return 1 if lines else 0
+
+
+TABLES: dict[str, Callable[[Options], int]] = {"complexity": complexity, "cifar_depth": cifar_depth}
+
+if __name__ == "__main__":
+    sys.exit(main())
