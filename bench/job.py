@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sys
@@ -65,36 +66,35 @@ def run(
     with folder.locked():
         if folder.finished() and not force:
             return folder.path
-        if force:
+        if folder.finished():  # a forced run that was stopped goes on, like any other
             for path in (folder.result, folder.checkpoint, folder.metrics):
                 path.unlink(missing_ok=True)
         folder.start(spec)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        with folder.log.open("a") as log:
-            say = _Log(log, spec.run_id)
-            try:
-                facts = provenance.collect(spec.recipe.precision, device)
-                history = _history(folder)
-                facts = {**facts, **history, "started": history.get("started") or provenance.now()}
-                write_json(folder.provenance, facts)
-                say.line(f"starts on {facts['device']['name']} ({facts['host']}), attempt {facts['restarts'] + 1}")
-                dataset = data.load(spec.dataset, data_folder, spec.recipe.selection, download)
+        say = _Log(folder.log, spec.run_id)
+        try:
+            facts = provenance.collect(spec.recipe.precision, device)
+            history = _history(folder)
+            facts = {**facts, **history, "started": history.get("started") or provenance.now()}
+            write_json(folder.provenance, facts)
+            say.line(f"starts on {facts['device']['name']} ({facts['host']}), attempt {facts['restarts'] + 1}")
+            dataset = data.load(spec.dataset, data_folder, spec.recipe.selection, download)
 
-                def report(r: Report) -> None:
-                    say.report(r)
-                    on_report(r)
+            def report(r: Report) -> None:
+                say.report(r)
+                on_report(r)
 
-                result = loop.train(spec, folder, dataset, device, report, should_stop)
-                facts |= {"ended": provenance.now(), "wall_seconds": result.wall_seconds}
-                write_json(folder.provenance, facts)
-                folder.write_result(result)
-                say.line(f"{result.status} after {result.iterations} iterations")
-            except (Interrupted, UserError) as error:
-                say.line(str(error))
-                raise
-            except Exception:
-                say.line(traceback.format_exc())
-                raise
+            result = loop.train(spec, folder, dataset, device, report, should_stop)
+            facts |= {"ended": provenance.now(), "wall_seconds": result.wall_seconds}
+            write_json(folder.provenance, facts)
+            folder.write_result(result)
+            say.line(f"{result.status} after {result.iterations} iterations")
+        except (Interrupted, UserError) as error:
+            say.line(str(error))
+            raise
+        except Exception:
+            say.line(traceback.format_exc())
+            raise
     return folder.path
 
 
@@ -111,11 +111,12 @@ def _history(folder: RunFolder) -> dict[str, Any]:
 class _Log:
     """Plain lines in the run's own log: every evaluation point, and a sign of life in between."""
 
-    def __init__(self, file: Any, run_id: str) -> None:
-        self.file, self.run_id, self.last = file, run_id, -math.inf
+    def __init__(self, path: Path, run_id: str) -> None:
+        self.path, self.run_id, self.last = path, run_id, -math.inf
 
     def line(self, text: str) -> None:
-        print(provenance.now(), text, file=self.file, flush=True)
+        with contextlib.suppress(OSError), self.path.open("a") as file:  # a full disk must not end a run by its log
+            print(provenance.now(), text, file=file)
 
     def report(self, report: Report) -> None:
         if report.evaluated or time.monotonic() - self.last > LOG_SECONDS:

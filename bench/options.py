@@ -96,8 +96,9 @@ def check(options: Options) -> Options:
         raise UserError(f"--seeds {options.seeds} is no number of runs: give 1 or more")
     if options.check and (options.report or options.publish or options.force or options.dry_run):
         raise UserError("--check writes and runs nothing: give it without --report, --publish, --force and --dry-run")
-    if options.selection != "all" and (options.dataset or "cifar10") != "cifar10":
-        raise UserError(f"--selection {options.selection} is a split of cifar10: leave it out for {options.dataset}")
+    dataset = options.dataset or studies.cifar_depth.DEFAULT_DATASET[options.schedule]
+    if options.selection != "all" and dataset != "cifar10":
+        raise UserError(f"--selection {options.selection} is a split of cifar10: leave it out for {dataset}")
     if "all" in options.table:
         from dataclasses import replace
 
@@ -106,12 +107,15 @@ def check(options: Options) -> Options:
 
 
 def _first_sentence(box: str) -> str:
-    """The message inside the box that tyro draws, in one line, with its first suggestion."""
-    lines = [line.strip("│╭╮╰╯─ ") for line in box.splitlines()]
-    sections = " ".join(line or "\0" for line in lines).split("\0")
-    texts = [re.sub(r"\s+", " ", section).strip() for section in sections]
-    texts = [text for text in texts if text]
-    message = next((text for text in texts if not text.endswith(("error", "options", "argument", "choice"))), "")
-    message = re.sub(r"^(Value error|Invalid choice|Unrecognized options|Missing argument|Parsing error) ", "", message)
+    """The message inside the box that tyro draws, in one line, with its first suggestion.
+
+    A title, a message and hints, with rules between them; the rules are lines or hyphens, as the terminal allows.
+    """
+    inside = [line.strip("│ ") for line in box.splitlines()]
+    sections = " ".join("\0" if re.fullmatch("(╭|╰|─{3}|-{6}).*", line) else line for line in inside).split("\0")
+    texts = [text for section in sections if (text := " ".join(section.split()))]
+    if "╭" not in box:  # there the title is no part of the frame
+        texts = texts[1:]
+    message = texts[0].rstrip(".") if texts else "the command line cannot be understood"
     hint = next((m.group() for text in texts[1:] if "Perhaps" in text and (m := re.search(r"--[\w-]+", text))), "")
-    return f"{message.rstrip('.')}: " + (f"did you mean {hint}?" if hint else "see --help")
+    return f"{message}: " + (f"did you mean {hint}?" if hint else "see --help")

@@ -18,7 +18,7 @@ from bench import plan  # noqa: E402
 from bench.errors import Interrupted, UserError  # noqa: E402
 from bench.options import Options, parse  # noqa: E402
 from bench.spec import RunSpec  # noqa: E402
-from bench.store import RunFolder, write_text  # noqa: E402
+from bench.store import RunFolder, write_probe, write_text  # noqa: E402
 
 MEASURED = ROOT / "tables" / "measured"
 INTERRUPTED = 130
@@ -34,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"run.py: {error}", file=sys.stderr)
         return 2
     except (Interrupted, KeyboardInterrupt) as error:
-        again = shlex.join(["python", sys.argv[0], *(arguments if arguments is not None else sys.argv[1:])])
+        words = arguments if arguments is not None else sys.argv[1:]
+        again = shlex.join(["python", sys.argv[0], *(word for word in words if word != "--force")])
         print(f"\n{error or 'stopped'}; to go on, give the same command: {again}", file=sys.stderr)
         return INTERRUPTED
 
@@ -48,6 +49,7 @@ def cifar_depth(options: Options) -> int:
     if options.check:
         return report("cifar_depth is not what tables/measured gives", check_cifar_depth(options.tables))
     status = 0
+    write_probe(options.tables, "--tables")  # rather now than after the last run
     if not options.report and not options.publish:
         status = send(specs, options)
         if status == 0 and options.cluster == "slurm":
@@ -70,9 +72,9 @@ def send(specs: Sequence[RunSpec], options: Options) -> int:
         print(f"all {len(specs)} runs have a result in {options.results}; --force runs them again")
         return 0
     if options.cluster == "slurm":
-        from bench import cluster
+        from bench.cluster import send as send_to_slurm
 
-        return cluster.send(missing, options)
+        return send_to_slurm(missing, options)
     from bench import local
 
     return local.run_all(missing, options.results, options.data, options.download, options.force)

@@ -244,11 +244,11 @@ def read_spec(path: Path) -> RunSpec:
         raise UserError(f"{path} is no spec of this version ({error}): move its folder away") from error
 
 
-def write_probe(folder: Path) -> None:
-    """Raise UserError unless files can be written in `folder`, which is made where it is missing."""
+def write_probe(folder: Path, option: str = "--results") -> None:
+    """Raise UserError, naming the option, unless files can be written in `folder`; it is made where it is missing."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise UserError(f"{folder} is not writable ({error.strerror}): choose another folder with --results") from error
+        raise UserError(f"{folder} is not writable ({error.strerror}): choose another folder with {option}") from error

@@ -154,7 +154,7 @@ def _paper_cells(arch: Arch) -> list[str]:
         return ["", "not in the paper"]
     ids, numbers = PUBLISHED[arch.name], published.load()
     number = numbers[ids.error]
-    text = number.printed or number.value
+    text = number.printed or (number.value if number.statistic == "bound" else f"{number.number:.2f}")
     statistic = f"read off {number.locator.split(',')[0]}" if not number.printed else number.statistic
     if ids.spread and ids.best_of_5:
         text = f"{text} ± {numbers[ids.spread].printed}"
@@ -195,6 +195,7 @@ def render(finished: dict[str, FinishedRun], variant: Variant, logs: dict[str, s
         "Table 6, Fig. 6 and Fig. 1 of the paper. " + _how_to_read(variant),
         table(cells, HEADERS, NUMERIC),
         notes.render(),
+        _to_fill(all_rows, variant),
         f"![Training error dashed, test error bold, against iterations](figures/{variant.name}.svg)" if runs else "",
         _depth(all_rows),
         _definitions(),
@@ -215,6 +216,20 @@ def _how_to_read(variant: Variant) -> str:
         "**These are not the paper's runs**: the schedule or the data differ, so that the errors must not be held against "
         "the printed ones, and every verdict is `not comparable`. The paper's numbers stand beside them for orientation."
     )
+
+
+def _to_fill(all_rows: Sequence[Row], variant: Variant) -> str:
+    """The command that fills the missing rows."""
+    if all(row.runs or row.diverged for row in all_rows):
+        return ""
+    words = ["python bench/run.py --table cifar_depth"]
+    if variant.schedule != "paper":
+        words.append(f"--schedule {variant.schedule}")
+    if variant.dataset != DEFAULT_DATASET[variant.schedule]:
+        words.append(f"--dataset {variant.dataset}")
+    if variant.selection != "all":
+        words.append(f"--selection {variant.selection}")
+    return f"What is missing is filled by `{' '.join(words)}`, one row alone with `--only`."
 
 
 def _depth(all_rows: Sequence[Row]) -> str:

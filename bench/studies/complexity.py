@@ -16,7 +16,7 @@ ARCHS: tuple[Arch, ...] = (
     *(Arch("imagenet", depth, "B", stride) for depth in (50, 101, 152) for stride in ("1x1", "3x3")),
     Arch("vgg", 16),
     Arch("vgg", 19),
-    *(Arch("cifar", depth, option) for depth in CIFAR_DEPTHS for option in (None, "A")),
+    *(Arch("cifar", depth, option) for depth in CIFAR_DEPTHS for option in (None, "A") if option or depth <= 110),
 )
 
 PUBLISHED_FLOPS: dict[str, str] = {

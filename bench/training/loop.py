@@ -89,8 +89,7 @@ class _Run:
         self.net = build_for_run(spec).to(device, memory_format=self.normalise.format).train()  # type: ignore[call-overload]
         self.optimiser = sgd(self.net, self.recipe)
         self.now = checkpoint.load(folder, spec, self.net, self.optimiser)
-        if self.now.iteration:
-            folder.write_metrics(self.now.metrics)  # a point written after the checkpoint is measured again
+        folder.write_metrics(self.now.metrics)  # a point written after the checkpoint is measured again
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self.wrong = torch.zeros((), dtype=torch.int64, device=device)
         self.diverged = False

@@ -1,0 +1,62 @@
+"""The published numbers against the source they were typed from, wherever that source is at hand."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from bench.report import published
+from bench.studies import cifar_depth, complexity
+
+
+def source(shared: Path, name: str) -> dict[str, dict[str, str]]:
+    with (shared / "paper" / name).open(newline="") as file:
+        return {row["id"]: row for row in csv.DictReader(file)}
+
+
+def test_every_printed_number_is_there(shared: Path) -> None:
+    theirs, ours = source(shared, "paper_numbers.csv"), published.load()
+    assert ours.keys() == theirs.keys()
+    for id_, row in theirs.items():
+        number = ours[id_]
+        if row["printed"]:
+            assert number.printed == row["printed"], id_
+        if number.unit != "text":
+            assert number.value == row["value"], id_
+        assert number.net == row["row"], id_
+
+
+def test_the_curves_are_the_papers(shared: Path) -> None:
+    with (shared / "paper" / "paper_curves.csv").open(newline="") as file:
+        points = [(row["figure"], row["series"], float(row["x"]), float(row["y"])) for row in csv.DictReader(file)]
+    ours = [(*key, x, y) for key, series in published.curves().items() for x, y in series]
+    assert sorted(ours) == sorted(points)
+
+
+def test_every_number_says_what_it_may_be_compared_with() -> None:
+    for number in published.load().values():
+        assert number.locator, number.id
+        assert number.statistic, number.id
+        assert number.protocol, number.id
+        assert number.unit, number.id
+        assert bool(number.printed) != (number.statistic in ("reading off a figure", "text")), number.id
+
+
+def test_readings_off_figures_are_never_called_printed() -> None:
+    assert published.load()["Fig6-left/plain-20/test_error_at_64k"].printed == ""
+    assert published.load()["T6/ResNet-20/test_error"].printed == "8.75"
+
+
+@pytest.mark.parametrize("net", [arch.name for arch in cifar_depth.ARCHS])
+def test_every_row_of_the_depth_study_has_its_number(net: str) -> None:
+    ids = cifar_depth.PUBLISHED[net]
+    number = published.load()[ids.error]
+    assert number.net == net.removesuffix("-A").replace("resnet", "ResNet")
+    assert number.protocol == "single view"
+
+
+def test_every_id_of_the_complexity_study_exists() -> None:
+    for id_ in [*complexity.PUBLISHED_FLOPS.values(), *complexity.PUBLISHED_PARAMETERS.values()]:
+        assert published.load()[id_].statistic == "exact"

@@ -1,0 +1,272 @@
+"""Training: the schedule to the letter, exact resume, a real kill, divergence, and what a checkpoint refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT
+from torch import nn
+
+from bench import job
+from bench.errors import Busy, Interrupted, UserError
+from bench.nets import build_for_run
+from bench.spec import Arch, Recipe, RunSpec, Schedule
+from bench.store import RunFolder, finished_runs
+from bench.studies import cifar_depth as study
+from bench.training import data, loop
+from bench.training.schedule import learning_rate
+
+CPU = torch.device("cpu")
+
+
+def spec(seed: int = 0, arch: Arch | None = None, **changes: object) -> RunSpec:
+    """A run of seconds on the digits."""
+    arch = arch or Arch("cifar", 8, "A")
+    recipe = replace(study.recipe(arch, "smoke", "digits"), **{"iterations": 30, "drops": (15, 25), **changes})  # type: ignore[arg-type]
+    return RunSpec(arch, recipe, "digits", seed)
+
+
+def weights(folder: RunFolder) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(folder.checkpoint, weights_only=True)["net"]
+    return state
+
+
+def test_the_papers_schedule() -> None:
+    recipe = Recipe()
+    rates = [learning_rate(recipe, i) for i in (0, 31_999, 32_000, 47_999, 48_000, 63_999)]
+    assert rates == [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
+    assert (recipe.iterations, recipe.batch, recipe.momentum, recipe.weight_decay) == (64_000, 128, 0.9, 1e-4)
+    assert learning_rate(replace(recipe, warmup_lr=0.01), 5, warming_up=True) == 0.01
+    assert learning_rate(replace(recipe, warmup_lr=0.01), 5) == 0.1
+
+
+@pytest.mark.parametrize("schedule", ["paper", "short"])
+def test_short_is_the_paper_divided_by_sixteen(schedule: Schedule) -> None:
+    factor = 1 if schedule == "paper" else 16
+    recipe = study.recipe(Arch("cifar", 20), schedule)
+    assert recipe.iterations * factor == 64_000
+    assert [drop * factor for drop in recipe.drops] == [32_000, 48_000]
+    assert recipe == replace(
+        Recipe(),
+        schedule=schedule,
+        iterations=recipe.iterations,
+        drops=recipe.drops,
+        warmup_window=recipe.warmup_window,
+    )
+
+
+def test_only_deep_residual_nets_warm_up() -> None:
+    warm = [arch.name for arch in study.ARCHS if study.recipe(arch, "paper").warmup_lr is not None]
+    assert warm == ["resnet-110-A", "resnet-1202-A"]
+
+
+def test_sgd_is_the_textbook_update(tmp_path: Path) -> None:
+    """Caffe's v = m v + lr g, w = w - v with decay in g, written out, against the optimiser across a change of rate."""
+    torch.manual_seed(0)
+    net = nn.Linear(4, 3)
+    optimiser = loop.sgd(net, Recipe())
+    w, v = net.weight.detach().clone(), torch.zeros(3, 4)
+    for lr in (0.1, 0.1, 0.01, 0.01):
+        x = torch.randn(5, 4)
+        loop.set_learning_rate(optimiser, lr, "caffe")
+        optimiser.zero_grad()
+        net(x).square().sum().backward()
+        v = 0.9 * v + lr * (net.weight.grad + 1e-4 * w)
+        w = w - v
+        optimiser.step()
+        torch.testing.assert_close(net.weight.detach(), w)
+
+
+def test_the_two_forms_of_momentum_part_after_a_change_of_rate(tmp_path: Path) -> None:
+    dataset = data.digits()
+    ends = []
+    for form in ("caffe", "pytorch"):
+        run = spec(momentum_form=form)
+        folder = RunFolder(tmp_path, run.run_id)
+        loop.train(run, folder, dataset, CPU)
+        ends.append(weights(folder)["conv1.weight"])
+    assert not torch.equal(*ends)
+
+
+def test_weight_decay_on_weights_only() -> None:
+    net = build_for_run(spec())
+    everything, weights_only = (loop.sgd(net, replace(Recipe(), decay=decay)) for decay in ("all", "weights"))  # type: ignore[arg-type]
+    assert [group["weight_decay"] for group in everything.param_groups] == [1e-4, 1e-4]
+    assert [group["weight_decay"] for group in weights_only.param_groups] == [1e-4, 0.0]
+    assert all(p.ndim > 1 for p in weights_only.param_groups[0]["params"])
+
+
+@pytest.mark.parametrize("warmup_lr", [None, 0.01])
+def test_an_interrupted_run_ends_with_the_same_bits(tmp_path: Path, warmup_lr: float | None) -> None:
+    run = spec(seed=5, warmup_lr=warmup_lr, warmup_window=4)
+    dataset = data.digits()
+    whole, parts = RunFolder(tmp_path / "whole", run.run_id), RunFolder(tmp_path / "parts", run.run_id)
+    expected = loop.train(run, whole, dataset, CPU)
+    stops = iter([False] * 6 + [True] + [False] * 8 + [True] + [False] * 100)
+    interrupted = 0
+    while True:
+        try:
+            found = loop.train(run, parts, dataset, CPU, should_stop=lambda: next(stops))
+            break
+        except Interrupted:
+            interrupted += 1
+    assert interrupted == 2
+    a, b = weights(whole), weights(parts)
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    assert (found.test_error, found.train_error, found.warmup_ended) == (
+        expected.test_error,
+        expected.train_error,
+        expected.warmup_ended,
+    )
+    assert (warmup_lr is None) == (found.warmup_ended is None)
+    assert [row["iteration"] for row in parts.read_metrics()] == [20, 30]
+
+
+def test_another_seed_ends_elsewhere(tmp_path: Path) -> None:
+    dataset = data.digits()
+    ends = []
+    for seed in (0, 1):
+        run = spec(seed)
+        folder = RunFolder(tmp_path, run.run_id)
+        loop.train(run, folder, dataset, CPU)
+        ends.append(weights(folder)["conv1.weight"])
+    assert not torch.equal(*ends)
+
+
+KILLED = """
+import sys, torch
+from pathlib import Path
+sys.path[:0] = [{root!r}, {tests!r}]
+from bench import job
+from bench.training import loop
+from test_training import spec
+torch.set_num_threads(1)
+loop.CHECKPOINT_SECONDS = 0.0
+job.run(spec(9, iterations=250, drops=(125, 200)), Path({results!r}), Path("."))
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path: Path) -> None:
+    """kill -9 at an arbitrary moment, several times, while it writes a checkpoint after every iteration."""
+    run = spec(9, iterations=250, drops=(125, 200))
+    folders = [RunFolder(tmp_path / name, run.run_id) for name in ("killed", "whole")]
+    scripts = [KILLED.format(root=str(ROOT), tests=str(ROOT / "tests"), results=str(f.results)) for f in folders]
+    reached, kills = 0, 0
+    while not folders[0].finished():
+        process = subprocess.Popen([sys.executable, "-c", scripts[0]])
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+            if kills < 3 and folders[0].checkpoint.exists():
+                now = torch.load(folders[0].checkpoint, weights_only=True)["progress"]["iteration"]
+                if now > reached + 30:
+                    process.send_signal(signal.SIGKILL)
+                    kills, reached = kills + 1, now
+                    break
+        process.wait()
+    assert kills == 3
+    subprocess.run([sys.executable, "-c", scripts[1]], check=True)
+    a, b = weights(folders[0]), weights(folders[1])
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    assert json.loads(folders[0].provenance.read_text())["restarts"] == 3
+
+
+def test_a_diverging_run_ends_with_that_state(tmp_path: Path) -> None:
+    run = spec(lr=1e30)
+    path = job.run(run, tmp_path, Path())
+    result = RunFolder(tmp_path, path.name).read_result()
+    assert result.status == "diverged"
+    assert result.test_error is None
+    assert result.iterations < run.recipe.iterations or result.iterations == 30
+    assert finished_runs(tmp_path).keys() == {run.run_id}
+
+
+def test_a_finished_run_is_not_run_again_unless_forced(tmp_path: Path) -> None:
+    run = spec()
+    folder = RunFolder(tmp_path, run.run_id)
+    job.run(run, tmp_path, Path())
+    before = folder.result.stat().st_mtime_ns
+    job.run(run, tmp_path, Path())
+    assert folder.result.stat().st_mtime_ns == before
+    job.run(run, tmp_path, Path(), force=True)
+    assert folder.result.stat().st_mtime_ns > before
+
+
+def test_a_failing_run_keeps_its_log(tmp_path: Path) -> None:
+    def broken(report: loop.Report) -> None:
+        raise ZeroDivisionError("as planned")
+
+    run = spec()
+    with pytest.raises(ZeroDivisionError):
+        job.run(run, tmp_path, Path(), on_report=broken)
+    assert "ZeroDivisionError: as planned" in RunFolder(tmp_path, run.run_id).log.read_text()
+    assert not RunFolder(tmp_path, run.run_id).finished()
+
+
+@pytest.mark.parametrize("cut", [0, 1, 100, -1])
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path, cut: int) -> None:
+    run = spec()
+    folder = RunFolder(tmp_path, run.run_id)
+    loop.train(run, folder, data.digits(), CPU)
+    folder.checkpoint.write_bytes(folder.checkpoint.read_bytes()[:cut])
+    with pytest.raises(UserError, match=r"checkpoint\.pt is damaged .*: move it away"):
+        loop.train(run, folder, data.digits(), CPU)
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
+    one, two = spec(0), spec(1)
+    loop.train(one, RunFolder(tmp_path, one.run_id), data.digits(), CPU)
+    target = RunFolder(tmp_path, two.run_id)
+    target.path.mkdir()
+    os.replace(RunFolder(tmp_path, one.run_id).checkpoint, target.checkpoint)
+    with pytest.raises(UserError, match="is a checkpoint of another run"):
+        loop.train(two, target, data.digits(), CPU)
+
+
+def test_a_run_is_held_by_one_process(tmp_path: Path) -> None:
+    run = spec()
+    with RunFolder(tmp_path, run.run_id).locked(), pytest.raises(Busy, match=f"worked on by process {os.getpid()}"):
+        job.run(run, tmp_path, Path())
+    job.run(run, tmp_path, Path())
+
+
+def test_validation_selects_nothing_but_is_reported(cifar10_folder: Path, tmp_path: Path) -> None:
+    """A few iterations on genuine CIFAR-10, with 5k held out."""
+    recipe = replace(study.recipe(Arch("cifar", 8, "A"), "short", selection="val45k"), iterations=6, evaluate_every=3)
+    run = RunSpec(Arch("cifar", 8, "A"), recipe, "cifar10", 0)
+    whole = data.load("cifar10", cifar10_folder, "val45k")
+    assert whole.validation is not None
+    few = data.Dataset(whole.train[:2_000], whole.test[:500], whole.validation[:500])
+    result = loop.train(run, RunFolder(tmp_path, run.run_id), few, CPU)
+    points = RunFolder(tmp_path, run.run_id).read_metrics()
+    assert result.test_error == points[-1]["test_error"]
+    assert result.validation_error == points[-1]["validation_error"]
+    best = min(points, key=lambda point: point["validation_error"])
+    assert result.test_error_at_best_validation == best["test_error"]
+    assert {"iteration", "epoch", "lr", "train_loss", "train_error", "test_error", "images_per_second"} <= points[
+        0
+    ].keys()
+
+
+def test_recomputed_batch_norm_is_a_plain_average(tmp_path: Path) -> None:
+    from bench.training.augment import Normaliser
+    from bench.training.evaluate import recompute_batch_norm
+
+    torch.manual_seed(0)
+    dataset = data.digits()
+    normalise = Normaliser(dataset.train, Recipe())
+    net = build_for_run(spec())
+    recompute_batch_norm(net, dataset.train, normalise, 128)
+    with torch.no_grad():
+        means = [net.conv1(normalise(dataset.train[i : i + 128].images)).mean((0, 2, 3)) for i in range(0, 1_408, 128)]  # type: ignore[operator]
+    torch.testing.assert_close(net.bn1.running_mean, torch.stack(means).mean(0), rtol=1e-4, atol=1e-5)  # type: ignore[union-attr]
