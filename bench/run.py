@@ -5,6 +5,7 @@ python bench/run.py --table cifar_depth --schedule smoke
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -38,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         again = shlex.join(["python", sys.argv[0], *(word for word in words if word != "--force")])
         print(f"\n{error or 'stopped'}; to go on, give the same command: {again}", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # `| head` has seen enough; what had to be written was written before it was printed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def cifar_depth(options: Options) -> int:
@@ -60,8 +64,9 @@ def cifar_depth(options: Options) -> int:
 
     finished = plan.load(options.results, MEASURED)
     for variant in {pages.Variant.of(spec): None for spec in specs}:
+        written = write_cifar_depth(finished, variant, options.tables, plan.unfinished_logs(specs, options.results))
         print(pages.render_terminal(finished, variant))
-        write_cifar_depth(finished, variant, options.tables, plan.unfinished_logs(specs, options.results))
+        print("wrote " + ", ".join(map(str, written)))
     return status
 
 
@@ -91,8 +96,8 @@ def publish(specs: Sequence[RunSpec], results: Path) -> None:
             print(f"{spec.run_id} -> {target.path}")
 
 
-def write_cifar_depth(finished: plan.Finished, variant: plan.Variant, tables: Path, logs: dict[str, str]) -> None:
-    """Write page and figure of one variant."""
+def write_cifar_depth(finished: plan.Finished, variant: plan.Variant, tables: Path, logs: dict[str, str]) -> list[Path]:
+    """Write page and figure of one variant; returns their paths."""
     from bench.report import cifar_depth as pages
     from bench.report import figure
 
@@ -101,7 +106,7 @@ def write_cifar_depth(finished: plan.Finished, variant: plan.Variant, tables: Pa
     write_text(written[0], pages.render(finished, variant, logs))
     if any(row.runs for row in rows):
         written += figure.draw(tables / "figures" / variant.name, rows, variant)
-    print("wrote " + ", ".join(map(str, written)))
+    return written
 
 
 def check_cifar_depth(tables: Path) -> list[str]:
@@ -140,8 +145,8 @@ def complexity(options: Options) -> int:
         return report("complexity has changed", lines)
     if options.publish:
         pages.save(committed, counts)
-    print(pages.render_terminal(counts))
     write_text(options.tables / "complexity.md", pages.render(counts))
+    print(pages.render_terminal(counts))
     print(f"wrote {options.tables / 'complexity.md'}")
     return 0 if all(cost.closed_form for cost in counts.values()) else 1
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from bench.report import published
 from bench.report.cifar_depth import Row, Variant
-from bench.spec import Arch
 from bench.store import write_bytes
 
 if TYPE_CHECKING:
@@ -77,16 +76,16 @@ def panel(axis: Axes, title: str, rows: Sequence[Row], paper: str, variant: Vari
                 axis.plot([x * scale for x, _ in points], [y for _, y in points], color=colour, alpha=0.25, lw=width)
         for run in row.runs:
             x = [point["iteration"] / unit for point in run.metrics]
-            label = _label(row.arch) if run is row.runs[0] else None
+            label = row.arch.label if run is row.runs[0] else None
             axis.plot(x, [p["train_error"] for p in run.metrics], color=colour, lw=0.9, ls=(0, (4, 2)))
             axis.plot(x, [p["test_error"] for p in run.metrics], color=colour, lw=2.2, label=label)
     axis.set(title=title, xlim=(0, total / unit), ylim=(0, top))
     axis.set_xlabel(f"iterations ({unit_name})" if unit_name else "iterations")
     for drop in {drop for row in rows for drop in row.runs[0].spec.recipe.drops}:
         axis.axvline(drop / unit, color="0.85", lw=0.8, zorder=0)
+    if rows and faint:
+        axis.plot(
+            [], [], color="0.3", alpha=0.4, lw=1.4, label="the paper's" + (" (to scale)" if total != 64_000 else "")
+        )
     if rows:
         axis.legend(frameon=False, fontsize="small", loc="upper right")
-
-
-def _label(arch: Arch) -> str:
-    return arch.label
