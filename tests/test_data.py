@@ -74,6 +74,18 @@ def test_damaged_cifar10_is_named(cifar10_folder: Path, tmp_path: Path, prepare,
         data.load("cifar10", tmp_path)
 
 
+def test_a_download_that_fails_says_where_to_put_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody listens on port 9 of this machine: the download is refused, as it is without a network."""
+    from torchvision.datasets import CIFAR10
+
+    monkeypatch.setattr(CIFAR10, "url", "http://127.0.0.1:9/cifar-10-python.tar.gz")
+    with pytest.raises(
+        UserError, match=r"could not be downloaded \(.*\): put the folder cifar-10-batches-py"
+    ) as caught:
+        data.load("cifar10", tmp_path, download=True)
+    assert "\n" not in str(caught.value)
+
+
 def test_an_epoch_shows_every_image_once_and_batches_are_full() -> None:
     n, batch = 50, 16
     drawn = torch.cat([batch_draw(7, i, batch, n, 4).index for i in range(25)])  # 400 = 8 epochs

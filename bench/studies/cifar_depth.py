@@ -29,6 +29,8 @@ DEFAULT_DATASET: dict[Schedule, Dataset] = {"paper": "cifar10", "short": "cifar1
 def recipe(arch: Arch, schedule: Schedule, dataset: Dataset = "cifar10", selection: Selection = "all") -> Recipe:
     """The recipe of one net: section 4.2, with the warm-up for ResNet-110 and, by our choice, deeper ones."""
     base = replace(SCHEDULES[schedule], selection=selection)
+    if selection == "val45k":
+        base = replace(base, evaluate_every=351)  # an epoch of 45k images
     if arch.residual and arch.depth >= 110:
         base = replace(base, warmup_lr=base.lr / 10)
     if dataset == "digits":  # 8x8 images, and a mirrored digit is no digit

@@ -65,14 +65,15 @@ def check_cifar10(folder: Path, download: bool = False) -> Path:
 
     root = folder.parent if folder.name == CIFAR10_FOLDER else folder
     batches = root / CIFAR10_FOLDER
-    remedy = f"give --download, or put the folder {CIFAR10_FOLDER} of cifar-10-python.tar.gz into it"
+    by_hand = f"put the folder {CIFAR10_FOLDER} of cifar-10-python.tar.gz into it"
+    remedy = f"give --download, or {by_hand}"
     if not batches.is_dir():
         if not download:
             raise UserError(f"--data {folder}: no {CIFAR10_FOLDER} in it: {remedy}")
         try:
             CIFAR10(str(root), download=True)
         except Exception as error:  # torchvision lets urllib, ssl and socket errors through as they come
-            raise UserError(f"--data {folder}: CIFAR-10 could not be downloaded ({error}): {remedy}") from error
+            raise UserError(f"--data {folder}: CIFAR-10 could not be downloaded ({error}): {by_hand}") from error
     for name, md5 in [*CIFAR10.train_list, *CIFAR10.test_list, [CIFAR10.meta["filename"], CIFAR10.meta["md5"]]]:
         file = batches / name
         if not file.is_file():
