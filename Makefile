@@ -1,8 +1,6 @@
 # make demo: from nothing to a table.  make test: everything that can be tested here.
 PYTHON ?= python3
 BIN := .venv/bin
-# Two threads on two busy cores spin and wait for each other; sleeping costs nothing on idle ones.
-export OMP_WAIT_POLICY ?= passive
 
 .PHONY: demo test check regression clean
 
