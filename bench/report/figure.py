@@ -41,7 +41,7 @@ def draw(path: Path, rows: Sequence[Row], variant: Variant) -> list[Path]:
     deepest = [row for row in shown if row.arch.residual and row.arch.depth >= 110]
     if any(row.arch.depth > 110 for row in deepest):
         panels.append(("residual, deepest", deepest, "fig6_right"))
-    figure, axes = plt.subplots(1, len(panels), figsize=(5.2 * len(panels), 4.2), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, len(panels), figsize=(5.2 * len(panels), 4.6), sharey=True, layout="constrained")
     for axis, (title, members, paper) in zip(axes, panels, strict=True):
         panel(axis, title, members, paper, variant)
     axes[0].set_ylabel("error (%)")
@@ -88,4 +88,5 @@ def panel(axis: Axes, title: str, rows: Sequence[Row], paper: str, variant: Vari
             [], [], color="0.3", alpha=0.4, lw=1.4, label="the paper's" + (" (to scale)" if total != 64_000 else "")
         )
     if rows:
-        axis.legend(frameon=False, fontsize="small", loc="upper right")
+        below = (0.5, -0.16)  # under the axis, where no curve can run through it
+        axis.legend(frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=below, ncols=3)
