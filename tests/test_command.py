@@ -112,6 +112,13 @@ def test_the_plan_names_every_run(command: Command) -> None:
     assert not command.results.exists()
 
 
+def test_several_tables_and_all_of_them(command: Command) -> None:
+    several = command("--table", "complexity", "cifar_depth", "--dry-run").stdout
+    assert several == command("--table", "all", "--dry-run").stdout
+    assert "complexity counts imagenet-plain-18" in several
+    assert "11 runs in " in several
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Command:
     """A folder where one net was run by the command."""
