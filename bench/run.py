@@ -56,8 +56,8 @@ def cifar_depth(options: Options) -> int:
     write_probe(options.tables, "--tables")  # rather now than after the last run
     if not options.report and not options.publish:
         status = send(specs, options)
-        if status == 0 and options.cluster == "slurm":
-            return 0
+        if options.cluster == "slurm" and not all(RunFolder(options.results, s.run_id).finished() for s in specs):
+            return status  # the tasks are still to run
     if options.publish:
         publish(specs, options.results)
     from bench.report import cifar_depth as pages

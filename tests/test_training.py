@@ -69,7 +69,7 @@ def test_only_deep_residual_nets_warm_up() -> None:
     assert warm == ["resnet-110-A", "resnet-1202-A"]
 
 
-def test_sgd_is_the_textbook_update(tmp_path: Path) -> None:
+def test_sgd_is_the_textbook_update() -> None:
     """Caffe's v = m v + lr g, w = w - v with decay in g, written out, against the optimiser across a change of rate."""
     torch.manual_seed(0)
     net = nn.Linear(4, 3)
@@ -187,7 +187,7 @@ def test_a_diverging_run_ends_with_that_state(tmp_path: Path) -> None:
     result = RunFolder(tmp_path, path.name).read_result()
     assert result.status == "diverged"
     assert result.test_error is None
-    assert result.iterations < run.recipe.iterations or result.iterations == 30
+    assert result.iterations <= run.recipe.evaluate_every < run.recipe.iterations  # the next look at the loss ends it
     assert finished_runs(tmp_path).keys() == {run.run_id}
 
 

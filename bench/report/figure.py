@@ -59,7 +59,7 @@ def draw(path: Path, rows: Sequence[Row], variant: Variant) -> list[Path]:
 
 
 def panel(axis: Axes, title: str, rows: Sequence[Row], paper: str, variant: Variant) -> None:
-    """One panel: the curves of each net's first seed, and what ends above the frame named at its top."""
+    """One panel: the curves of every run, in the colour of its depth; the paper's frame of 20 % for the paper's schedule."""
     palette = colours()
     total = max((row.runs[0].spec.recipe.iterations for row in rows), default=1)
     unit, unit_name = (1e4, "1e4") if total >= 10_000 else (1e3, "1e3") if total >= 1_000 else (1, "")
@@ -70,9 +70,7 @@ def panel(axis: Axes, title: str, rows: Sequence[Row], paper: str, variant: Vari
         if faint:
             for kind, width in (("train", 0.6), ("test", 1.4)):
                 points = published.curves().get((paper, f"{row.arch.label} {kind}"), [])
-                scale = (
-                    total / 64_000 * 1e4 / unit
-                )  # the paper's 64,000 iterations are drawn over this schedule's length
+                scale = total / 64_000 * 1e4 / unit  # the paper's length is drawn over this schedule's
                 axis.plot([x * scale for x, _ in points], [y for _, y in points], color=colour, alpha=0.25, lw=width)
         for run in row.runs:
             x = [point["iteration"] / unit for point in run.metrics]
