@@ -14,13 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from bench import provenance
 from bench.errors import Interrupted, UserError
+from bench.heartbeat import Attempt, Heart, kind_of
 from bench.spec import RunSpec
-from bench.store import RunFolder, write_json, write_probe
+from bench.store import Result, RunFolder, read_json, write_json, write_probe
 
 if TYPE_CHECKING:
+    import torch
+
     from bench.training.loop import Report
 
 LOG_SECONDS = 30.0
+PATIENCE = 300.0
+"""Seconds that a task waits for an earlier attempt of its own to let go of the run."""
 
 
 def format_report(run_id: str, report: Report) -> str:
@@ -51,57 +56,98 @@ def run(
     force: bool = False,
     on_report: Callable[[Report], None] = lambda report: None,
     should_stop: Callable[[], bool] = lambda: False,
+    attempt: Attempt | None = None,
+    place: tuple[int, int] = (0, 1),
 ) -> Path:
     """Bring one run to its `result.json` and return the run's folder.
 
-    Goes on from the checkpoint where there is one; does nothing where the result is there, unless `force`. Raises
-    UserError for a person's mistake, Interrupted when stopped; any other failure is written to the run's log first.
+    Goes on from the checkpoint where there is one; does nothing where the result is there, unless `force`. `attempt` names a
+    scheduler's task, which waits for an earlier attempt of the same task to let go. `place` is this process's rank among so
+    many that train the net together; all of them call this, and the first one writes. Raises UserError for a person's
+    mistake, Interrupted when stopped; any other failure is written to the run's log and heartbeat first.
     """
-    import torch
-
-    from bench.training import data, loop
-
     folder = RunFolder(results, spec.run_id)
+    if place[0] > 0:
+        _train(spec, folder, data_folder, False, on_report, should_stop, place)
+        return folder.path
     write_probe(results)
-    with folder.locked():
+    heart = Heart(folder, attempt)
+    heart.claim()
+    with folder.locked(patience=PATIENCE if attempt else 0):
         if folder.finished() and not force:
             return folder.path
         if folder.finished():  # a forced run that was stopped goes on, like any other
             for path in (folder.result, folder.checkpoint, folder.metrics):
                 path.unlink(missing_ok=True)
         folder.start(spec)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         say = _Log(folder.log, spec.run_id)
+        heart.beat("starting", iterations=spec.recipe.iterations)
+
+        def report(r: Report) -> None:
+            say.report(r)
+            heart.report(r)
+            on_report(r)
+
         try:
-            facts = provenance.collect(spec.recipe.precision, device)
-            history = _history(folder)
-            facts = {**facts, **history, "started": history.get("started") or provenance.now()}
-            write_json(folder.provenance, facts)
-            say.line(f"starts on {facts['device']['name']} ({facts['host']}), attempt {facts['restarts'] + 1}")
-            dataset = data.load(spec.dataset, data_folder, spec.recipe.selection, download)
-
-            def report(r: Report) -> None:
-                say.report(r)
-                on_report(r)
-
-            result = loop.train(spec, folder, dataset, device, report, should_stop)
-            facts |= {"ended": provenance.now(), "wall_seconds": result.wall_seconds}
+            say.line(_begin(folder, spec))
+            result = _train(
+                spec, folder, data_folder, download, report, lambda: should_stop() or heart.superseded, place
+            )
+            facts = {**read_json(folder.provenance), "ended": provenance.now(), "wall_seconds": result.wall_seconds}
             write_json(folder.provenance, facts)
             folder.write_result(result)
             say.line(f"{result.status} after {result.iterations} iterations")
-        except (Interrupted, UserError) as error:
-            say.line(str(error))
+            if result.status == "diverged":
+                heart.beat("failed", kind="NaN", reason=f"the loss was not finite after {result.iterations} iterations")
+            else:
+                heart.beat("done", iteration=result.iterations)
+        except (Interrupted, KeyboardInterrupt) as error:
+            say.line(str(error) or "stopped at once")
+            heart.beat("stopped", reason=str(error))
             raise
-        except Exception:
-            say.line(traceback.format_exc())
+        except BaseException as error:
+            say.line(str(error) if isinstance(error, UserError) else traceback.format_exc())
+            heart.beat("failed", kind=kind_of(error), reason=" ".join(str(error).split()) or type(error).__name__)
             raise
     return folder.path
 
 
+def _train(
+    spec: RunSpec,
+    folder: RunFolder,
+    data_folder: Path,
+    download: bool,
+    on_report: Callable[[Report], None],
+    should_stop: Callable[[], bool],
+    place: tuple[int, int],
+) -> Result:
+    """Train the net, together with the other processes where there are some."""
+    from bench.training import data, loop
+    from bench.training.processes import connected
+
+    dataset = data.load(spec.dataset, data_folder, spec.recipe.selection, download)
+    device = _device()
+    with connected(*place, device) as processes:
+        return loop.train(spec, folder, dataset, device, on_report, should_stop, processes)
+
+
+def _device() -> torch.device:
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _begin(folder: RunFolder, spec: RunSpec) -> str:
+    """Write the provenance of this attempt; returns the log's first line."""
+    facts = provenance.collect(spec.recipe.precision, _device())
+    history = _history(folder)
+    facts = {**facts, **history, "started": history.get("started") or provenance.now()}
+    write_json(folder.provenance, facts)
+    return f"starts on {facts['device']['name']} ({facts['host']}), attempt {facts['restarts'] + 1}"
+
+
 def _history(folder: RunFolder) -> dict[str, Any]:
     """Start of the first attempt and the number of attempts before this one."""
-    from bench.store import read_json
-
     if not folder.provenance.exists() or not folder.checkpoint.exists():
         return {"restarts": 0}
     earlier = read_json(folder.provenance)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -17,6 +17,64 @@ from bench.errors import UserError
 from bench.provenance import ROOT
 from bench.spec import Dataset, Schedule, Selection
 from bench.studies import Cluster
+
+
+@dataclass(frozen=True)
+class SlurmOptions:
+    """Runs on a Slurm cluster. Values of the profile that are given here win over the file's."""
+
+    profile: Annotated[str, tyro.conf.arg(metavar="NAME")] = "default"
+    """Profile in slurm/profiles, or path of a .toml file."""
+    partition: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Partition, as the site names it."""
+    account: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Account that is charged."""
+    qos: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Quality of service."""
+    constraint: Annotated[str | None, tyro.conf.arg(metavar="FEATURE")] = None
+    """Feature that the nodes must have."""
+    nodes: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Nodes of one run."""
+    tasks_per_node: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Processes of one run on each of its nodes."""
+    gpus: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """GPUs of each process; 0 computes on CPUs."""
+    cpus: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Cores of each process."""
+    mem: Annotated[str | None, tyro.conf.arg(metavar="SIZE")] = None
+    """Memory on each node, such as 8G."""
+    time: Annotated[str | None, tyro.conf.arg(metavar="LIMIT")] = None
+    """Time limit of a task, such as 4:00:00. A run that needs longer is requeued and goes on."""
+    parallel: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """Tasks of an array that may run at once."""
+    preemption: Literal["requeue", "stop"] | None = None
+    """What happens to a task whose time is up or that is preempted."""
+    signal_seconds: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    """How long before its time is up a task is told to save."""
+    setup: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LINE ...")] = ()
+    """Shell lines before a task starts, such as 'module load cuda'."""
+    pack: Annotated[int, tyro.conf.arg(metavar="K")] = 1
+    """Put K runs of small nets side by side on one GPU; on this machine too."""
+    wait: bool = False
+    """Stay, and show how far the runs are, until all have ended."""
+    status: bool = False
+    """Say how every run stands, and stop."""
+    retry: Literal["failed"] | None = None
+    """Send only the runs that failed or were lost."""
+    logs: Annotated[str | None, tyro.conf.arg(metavar="RUN")] = None
+    """Show the end of a run's log; RUN is the beginning of its name."""
+    cancel: bool = False
+    """End what this table has in the queue, and nothing else."""
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """The profile's keys that were given on the command line."""
+        keys = (
+            "partition", "account", "qos", "constraint", "nodes", "tasks_per_node", "gpus", "cpus", "mem", "time",
+            "parallel", "preemption", "signal_seconds",
+        )  # fmt: skip
+        given = {key: value for key in keys if (value := getattr(self, key)) is not None}
+        return {**given, **({"setup": self.setup} if self.setup else {})}
 
 
 @dataclass(frozen=True)
@@ -53,6 +111,15 @@ class Options:
     """Run again what has a result already."""
     publish: bool = False
     """Copy the finished runs of these tables, without checkpoints, to tables/measured, and write the tables."""
+    slurm: tyro.conf.OmitArgPrefixes[SlurmOptions] = SlurmOptions()
+
+    def report_arguments(self, table: str) -> tuple[str, ...]:
+        """The command line that writes the pages of the same runs from what is finished."""
+        words = ["--table", table, "--report", "--schedule", self.schedule, "--seeds", str(self.seeds)]
+        words += ["--selection", self.selection]
+        words += ["--only", self.only] if self.only is not None else []
+        words += ["--dataset", self.dataset] if self.dataset is not None else []
+        return (*words, "--results", str(self.results.resolve()), "--tables", str(self.tables.resolve()))
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
@@ -96,6 +163,13 @@ def check(options: Options) -> Options:
         raise UserError(f"--seeds {options.seeds} is no number of runs: give 1 or more")
     if options.check and (options.report or options.publish or options.force or options.dry_run):
         raise UserError("--check writes and runs nothing: give it without --report, --publish, --force and --dry-run")
+    asked = [f"--{name}" for name in ("status", "retry", "logs", "cancel") if getattr(options.slurm, name)]
+    if len(asked) > 1:
+        raise UserError(f"{' and '.join(asked)} are different questions: give one of them")
+    if asked and (options.report or options.check or options.publish or options.force):
+        raise UserError(f"{asked[0]} goes without --report, --check, --publish and --force: leave those out")
+    if options.slurm.pack < 1:
+        raise UserError(f"--pack {options.slurm.pack} is no number of runs: give 1 or more")
     dataset = options.dataset or studies.cifar_depth.DEFAULT_DATASET[options.schedule]
     if options.selection != "all" and dataset != "cifar10":
         raise UserError(f"--selection {options.selection} is a split of cifar10: leave it out for {dataset}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import socket
@@ -14,6 +15,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "fvcore", "submitit")
 MAX_PATCH = 1 << 20
+SNAPSHOT = "code.json"
+"""In a copy of the code: what `code()` said where the copy was made."""
 
 
 def now() -> str:
@@ -51,6 +54,9 @@ def collect(precision: str, device: Any) -> dict[str, Any]:
 
 def code() -> dict[str, Any]:
     """Commit of the checkout and the patch of what is not committed; both None outside a git checkout."""
+    if (ROOT / SNAPSHOT).exists():
+        facts: dict[str, Any] = json.loads((ROOT / SNAPSHOT).read_text())
+        return facts
     commit = _git("rev-parse", "HEAD")
     patch = _git("diff", "HEAD") if commit else None
     if patch and len(patch) > MAX_PATCH:

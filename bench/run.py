@@ -47,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def cifar_depth(options: Options) -> int:
     """Plan the runs of Table 6, send those without a result, write the page from all that are finished."""
     specs = plan.cifar_depth(options)
+    if (answer := ask("cifar_depth", specs, options)) is not None:
+        return answer
     if options.dry_run:
         print(plan.describe(specs, options.results))
         return 0
@@ -55,9 +57,9 @@ def cifar_depth(options: Options) -> int:
     status = 0
     write_probe(options.tables, "--tables")  # rather now than after the last run
     if not options.report and not options.publish:
-        status = send(specs, options)
+        status = send("cifar_depth", specs, options)
         if options.cluster == "slurm" and not all(RunFolder(options.results, s.run_id).finished() for s in specs):
-            return status  # the tasks are still to run
+            return status  # the last job of the launch writes the table
     if options.publish:
         publish(specs, options.results)
     from bench.report import cifar_depth as pages
@@ -70,16 +72,33 @@ def cifar_depth(options: Options) -> int:
     return status
 
 
-def send(specs: Sequence[RunSpec], options: Options) -> int:
+def ask(table: str, specs: Sequence[RunSpec], options: Options) -> int | None:
+    """Answer what is asked of the runs without computing any. Returns the exit status; None where nothing was asked."""
+    slurm = options.slurm
+    if not (slurm.status or slurm.logs or slurm.cancel or (options.cluster == "slurm" and options.dry_run)):
+        return None
+    from bench.cluster import console
+
+    if slurm.status:
+        return console.status(specs, options)
+    if slurm.logs:
+        return console.logs(specs, options)
+    if slurm.cancel:
+        return console.cancel(table, specs, options)
+    return console.send(table, specs, options, plan.load(options.results, MEASURED))
+
+
+def send(table: str, specs: Sequence[RunSpec], options: Options) -> int:
     """Compute what is missing, here or on a cluster. Returns the exit status."""
     missing = [s for s in specs if options.force or not RunFolder(options.results, s.run_id).finished()]
     if not missing:
         print(f"all {len(specs)} runs have a result in {options.results}; --force runs them again")
         return 0
     if options.cluster == "slurm":
-        from bench.cluster import send as send_to_slurm
+        from bench.cluster import console
 
-        return send_to_slurm(missing, options)
+        status = console.send(table, specs, options, plan.load(options.results, MEASURED))
+        return max(status, console.wait(table, specs, options)) if options.slurm.wait else status
     from bench import local
 
     return local.run_all(missing, options.results, options.data, options.download, options.force)

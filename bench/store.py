@@ -151,6 +151,10 @@ class RunFolder:
         return self.path / "provenance.json"
 
     @property
+    def heartbeat(self) -> Path:
+        return self.path / "heartbeat.json"
+
+    @property
     def log(self) -> Path:
         return self.path / "log.txt"
 
@@ -166,15 +170,15 @@ class RunFolder:
             write_json(self.spec, spec.to_json())
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the run for this process. Raises Busy where another process holds it."""
+    def locked(self, patience: float = 0) -> Iterator[None]:
+        """Hold the run for this process. Raises Busy where another process holds it for more than `patience` seconds."""
         from filelock import FileLock, Timeout
 
         write_probe(self.path)
         holder = self.path / ".lock.json"
         lock = FileLock(self.path / ".lock")
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=patience, poll_interval=0.5)
         except Timeout:
             who = json.loads(holder.read_text()) if holder.exists() else {}
             raise Busy(

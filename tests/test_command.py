@@ -83,7 +83,7 @@ def test_slurm_that_is_not_there_is_said(command: Command) -> None:
     done = command(*SMALL, "--cluster", "slurm", check=False, env={"PATH": str(command.folder)})
     assert done.returncode == 2
     assert done.stderr == (
-        "run.py: --cluster slurm: there is no sbatch on this machine's path: "
+        "run.py: --cluster slurm: there is no scontrol on this machine's path: "
         "use --cluster local, or mend that and give it again\n"
     )
 
@@ -144,7 +144,8 @@ def test_a_run_gives_a_page_and_a_figure(finished: Command) -> None:
 def test_the_run_folder_has_everything(finished: Command) -> None:
     (folder,) = [path for path in finished.results.iterdir() if path.is_dir()]
     names = {path.name for path in folder.iterdir()} - {".lock"}
-    assert names == {"spec.json", "metrics.jsonl", "checkpoint.pt", "result.json", "provenance.json", "log.txt"}
+    records = {"spec.json", "metrics.jsonl", "result.json", "provenance.json", "heartbeat.json"}
+    assert names == {*records, "checkpoint.pt", "log.txt"}
     facts = json.loads((folder / "provenance.json").read_text())
     assert {"code", "packages", "cpu", "device", "precision", "deterministic", "host", "slurm"} <= facts.keys()
     assert {"started", "ended", "wall_seconds", "restarts"} <= facts.keys()

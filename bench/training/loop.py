@@ -20,6 +20,7 @@ from bench.training import checkpoint
 from bench.training.augment import Augmenter, Normaliser, batch_draw
 from bench.training.data import Dataset
 from bench.training.evaluate import autocast, error_rate, recompute_batch_norm
+from bench.training.processes import ALONE, Processes
 from bench.training.schedule import learning_rate
 
 CHECKPOINT_SECONDS = 60.0
@@ -50,29 +51,33 @@ def train(
     device: torch.device,
     on_report: Callable[[Report], None] = lambda report: None,
     should_stop: Callable[[], bool] = lambda: False,
+    processes: Processes = ALONE,
 ) -> Result:
     """Train `spec` to its last iteration, going on from the checkpoint in `folder` where there is one.
 
-    Raises Interrupted, after writing a checkpoint, once `should_stop()` holds. Writes everything but `result.json`.
+    Raises Interrupted, after writing a checkpoint, once `should_stop()` holds. Writes everything but `result.json`. Of
+    several processes each calls it, and only the first one writes.
     """
-    run = _Run(spec, folder, data, device)
+    processes.wait()  # until the first one has the folder in order
+    run = _Run(spec, folder, data, device, processes)
     run.now.attempts += 1
     recipe = spec.recipe
     last_save = last_report = time.monotonic()
     while run.now.iteration < recipe.iterations and not run.diverged:
         run.step()
         at_point = run.now.iteration % recipe.evaluate_every == 0 or run.now.iteration == recipe.iterations
-        if at_point or time.monotonic() - last_report > REPORT_SECONDS:
+        if at_point or processes.agree(time.monotonic() - last_report > REPORT_SECONDS):
             run.collect()
             if at_point and not run.diverged:
                 run.evaluate()
             on_report(run.report(at_point))
             last_report = time.monotonic()
-        if at_point or run.diverged or time.monotonic() - last_save > CHECKPOINT_SECONDS:
+        if at_point or run.diverged or processes.agree(time.monotonic() - last_save > CHECKPOINT_SECONDS):
             run.save()
             last_save = time.monotonic()
-        if should_stop() and run.now.iteration < recipe.iterations:
+        if processes.agree(should_stop()) and run.now.iteration < recipe.iterations:
             run.save()
+            processes.wait()  # nobody leaves before the checkpoint is written
             raise Interrupted(f"{spec.run_id} stopped at iteration {run.now.iteration}")
     return run.result()
 
@@ -80,8 +85,12 @@ def train(
 class _Run:
     """The moving parts of one run. Sums stay on the device; `collect` fetches them."""
 
-    def __init__(self, spec: RunSpec, folder: RunFolder, data: Dataset, device: torch.device) -> None:
+    def __init__(
+        self, spec: RunSpec, folder: RunFolder, data: Dataset, device: torch.device, processes: Processes
+    ) -> None:
         self.spec, self.recipe, self.folder, self.device = spec, spec.recipe, folder, device
+        self.processes = processes
+        processes.check(self.recipe)
         self.train_images, self.test_images = data.train.to(device), data.test.to(device)
         self.validation = data.validation.to(device) if data.validation else None
         self.normalise = Normaliser(self.train_images, self.recipe)
@@ -89,7 +98,9 @@ class _Run:
         self.net = build_for_run(spec).to(device, memory_format=self.normalise.format).train()  # type: ignore[call-overload]
         self.optimiser = sgd(self.net, self.recipe)
         self.now = checkpoint.load(folder, spec, self.net, self.optimiser)
-        folder.write_metrics(self.now.metrics)  # a point written after the checkpoint is measured again
+        self.model = processes.wrap(self.net)
+        if processes.first:
+            folder.write_metrics(self.now.metrics)  # a point written after the checkpoint is measured again
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self.wrong = torch.zeros((), dtype=torch.int64, device=device)
         self.diverged = False
@@ -104,10 +115,10 @@ class _Run:
         """One iteration: a batch, its gradient, one SGD update."""
         now, recipe = self.now, self.recipe
         draw = batch_draw(self.spec.seed, now.iteration, recipe.batch, len(self.train_images), recipe.crop_padding)
-        images, labels = self.augment(draw)
+        images, labels = self.augment(self.processes.share(draw))
         set_learning_rate(self.optimiser, learning_rate(recipe, now.iteration, self.warming_up), recipe.momentum_form)
         with autocast(self.device, recipe.precision):
-            logits = self.net(images)
+            logits = self.model(images)
             loss = F.cross_entropy(logits, labels)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -116,11 +127,11 @@ class _Run:
         wrong = (logits.detach().argmax(1) != labels).sum()
         self.loss_sum += loss.detach() * len(labels)
         self.wrong += wrong
-        now.seen += len(labels)
+        now.seen += recipe.batch
         now.iteration += 1
-        self.here_images += len(labels)
+        self.here_images += recipe.batch
         if self.warming_up:
-            self.watch_warmup(int(wrong))
+            self.watch_warmup(int(self.processes.total(wrong)))
 
     def watch_warmup(self, wrong: int) -> None:
         """End the warm-up once the training error of the last `warmup_window` iterations is low enough."""
@@ -133,8 +144,8 @@ class _Run:
 
     def collect(self) -> None:
         """Fetch the sums from the device, stop the training clock, and see whether the loss is still finite."""
-        self.now.loss_sum += self.loss_sum.item()
-        self.now.wrong += int(self.wrong)
+        self.now.loss_sum += self.processes.total(self.loss_sum).item()
+        self.now.wrong += int(self.processes.total(self.wrong))
         self.loss_sum.zero_()
         self.wrong.zero_()
         seconds = time.monotonic() - self.step_clock
@@ -144,8 +155,11 @@ class _Run:
         self.step_clock = time.monotonic()
 
     def evaluate(self) -> None:
-        """Add an evaluation point to the metrics."""
+        """Add an evaluation point to the metrics. The first process does it for all."""
         now = self.now
+        if not self.processes.first:
+            now.loss_sum, now.wrong, now.seen = 0.0, 0, 0
+            return
         if now.iteration == self.recipe.iterations and self.recipe.bn_statistics == "recomputed":
             recompute_batch_norm(self.net, self.train_images, self.normalise, self.recipe.batch)
         point: dict[str, Any] = {
@@ -192,7 +206,8 @@ class _Run:
         self.collect()
         self.now.wall_seconds += time.monotonic() - self.clock
         self.clock = time.monotonic()
-        checkpoint.save(self.folder, self.spec, self.net, self.optimiser, self.now)
+        if self.processes.first:
+            checkpoint.save(self.folder, self.spec, self.net, self.optimiser, self.now)
         self.step_clock = time.monotonic()
 
     def result(self) -> Result:
@@ -201,7 +216,7 @@ class _Run:
         best = min(points, key=lambda p: p["test_error"], default=None)
         last = points[-1] if points and not self.diverged else None
         by_validation = min(points, key=lambda p: p["validation_error"]) if self.validation and points else None
-        full = None if self.diverged else self.error_of(self.train_images)
+        full = self.error_of(self.train_images) if self.processes.first and not self.diverged else None
         return Result(
             run_id=self.spec.run_id,
             status="diverged" if self.diverged else "done",

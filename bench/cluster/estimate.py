@@ -1,0 +1,58 @@
+"""What a run will cost, before it is sent: from runs that were measured, else from multiply-adds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import fmean
+
+from bench.measure.closed_form import count
+from bench.spec import RunSpec
+from bench.store import FinishedRun
+
+ASSUMED = {"cuda": 1e12, "cpu": 2e10}
+"""Multiply-adds a second where nothing was measured on such a device: an order of magnitude, no measurement."""
+
+PASSES = 3
+"""A training iteration computes forward, and twice as much backward."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Hours of one run on one device, and where they come from."""
+
+    hours: float
+    source: str
+
+
+class Estimator:
+    """Estimates for one kind of device (`cuda` or `cpu`), from the finished runs on such devices."""
+
+    def __init__(self, kind: str, finished: Iterable[FinishedRun]) -> None:
+        self.kind = kind
+        self.rates: dict[tuple[str, str], list[float]] = {}
+        self.speeds: dict[str, list[float]] = {}
+        for run in finished:
+            device = run.provenance["device"]
+            if device["kind"] == kind and run.result.wall_seconds > 0 and run.result.iterations:
+                rate = run.result.iterations * run.spec.recipe.batch / run.result.wall_seconds
+                self.rates.setdefault((run.spec.arch.name, run.spec.dataset), []).append(rate)
+                self.speeds.setdefault(device["name"], []).append(rate * PASSES * multiply_adds(run.spec))
+
+    def __call__(self, spec: RunSpec) -> Estimate:
+        images = spec.recipe.iterations * spec.recipe.batch
+        if rates := self.rates.get((spec.arch.name, spec.dataset)):
+            return Estimate(images / fmean(rates) / 3600, "measured on the same net")
+        work = images * PASSES * multiply_adds(spec)
+        if self.speeds:
+            name, speeds = max(self.speeds.items(), key=lambda item: len(item[1]))
+            return Estimate(work / fmean(speeds) / 3600, f"by multiply-adds from other nets measured on {name}")
+        assumed = ASSUMED[self.kind]
+        return Estimate(
+            work / assumed / 3600, f"by multiply-adds, at an assumed {assumed:.0e} a second; nothing measured"
+        )
+
+
+def multiply_adds(spec: RunSpec) -> float:
+    """Of one image forward; the digits have a sixteenth of CIFAR-10's pixels."""
+    return count(spec.arch).multiply_adds / (16 if spec.dataset == "digits" else 1)

@@ -1,0 +1,232 @@
+"""From the missing runs of a table to job arrays in the queue."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench.cluster import records, snapshot
+from bench.cluster.estimate import Estimate, Estimator
+from bench.cluster.records import SentArray, Submission
+from bench.cluster.task import Work, report, work
+from bench.errors import UserError
+from bench.spec import Arch, RunSpec
+from slurm import array, profile, site
+from slurm.array import Array
+from slurm.profile import ClusterProfile, Profile, ProfileError
+from slurm.site import NoSlurm, Site
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "cifar": {},
+    "deep": {"mem": "16G"},
+    "imagenet": {"tasks_per_node": 8, "cpus": 12, "mem": "250G", "time": "1-00:00:00", "parallel": 8},
+    "report": {},
+}
+"""Resource shape -> what its tasks need beyond a profile's defaults; [shape.NAME] in a profile overrides it."""
+DEEP = 1000
+"""Layers from which a CIFAR net is of the shape `deep`."""
+
+
+def shape_of(arch: Arch) -> str:
+    """The resource shape of a net's runs."""
+    if arch.family == "cifar":
+        return "deep" if arch.depth >= DEEP else "cifar"
+    return "imagenet"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An array to be: its shape, resources, and the runs of each task."""
+
+    shape: str
+    profile: ClusterProfile
+    tasks: tuple[tuple[RunSpec, ...], ...]
+
+
+def load_profile(name: str) -> Profile:
+    """The profile of that name. Raises UserError."""
+    try:
+        return profile.load(name, SHAPES)
+    except ProfileError as error:
+        raise UserError(f"--profile {name}: {error}") from error
+
+
+def arrange(
+    specs: Sequence[RunSpec], chosen: Profile, overrides: Mapping[str, Any], pack: int, limit: int
+) -> list[Planned]:
+    """Arrays of at most `limit` tasks, one or more for each resource shape; `pack` small runs share a task.
+
+    Raises UserError where the profile cannot be.
+    """
+    shapes: dict[str, list[RunSpec]] = {}
+    for spec in specs:
+        shapes.setdefault(shape_of(spec.arch), []).append(spec)
+    planned = []
+    for shape, runs in shapes.items():
+        resources = resolve(chosen, shape, overrides)
+        if shape == "cifar" and resources.processes > 1:
+            raise UserError(
+                f"nodes {resources.nodes} and tasks_per_node {resources.tasks_per_node} make {resources.processes} processes "
+                "of one run: CIFAR nets are trained by one; give 1 of each, or these keys under [shape.imagenet]"
+            )
+        size = pack if shape == "cifar" else 1
+        tasks = [tuple(runs[i : i + size]) for i in range(0, len(runs), size)]
+        planned += [Planned(shape, resources, tuple(tasks[i : i + limit])) for i in range(0, len(tasks), limit)]
+    return planned
+
+
+def resolve(chosen: Profile, shape: str, overrides: Mapping[str, Any]) -> ClusterProfile:
+    """The resources of a shape. Raises UserError."""
+    try:
+        return chosen.shape(shape, SHAPES[shape], overrides)
+    except ProfileError as error:
+        raise UserError(f"--cluster slurm: {error}") from error
+
+
+def check(planned: Sequence[Planned], cluster: Site) -> None:
+    """Raise UserError where the cluster could never start one of the arrays."""
+    for each in planned:
+        try:
+            site.check(each.profile, cluster)
+        except ProfileError as error:
+            raise UserError(f"--cluster slurm: {error}") from error
+
+
+def describe(planned: Sequence[Planned], estimator: Estimator, results: Path) -> list[str]:
+    """The plan: runs of each array, what they will cost, and how they are queued."""
+    lines, total = [], 0.0
+    for number, each in enumerate(planned, start=1):
+        runs = [spec for task in each.tasks for spec in task]
+        estimates = [estimator(spec) for spec in runs]
+        gpus = max(1, each.profile.gpus * each.profile.processes)
+        hours = [estimate.hours for estimate in estimates]
+        total += sum(hours) * gpus
+        packed = max(map(len, each.tasks))
+        lines.append(
+            f"array {number}, shape {each.shape}: {_count(len(each.tasks), 'task')} of {_count(packed, 'run')}"
+            + (f" on {gpus} GPUs each" if gpus > 1 else "")
+        )
+        lines += [f"  {nets}" for nets in _nets(runs, estimates)]
+        options = " ".join(array.directives(preview(each, results, number)))
+        lines += textwrap.wrap(
+            options, 110, initial_indent="  sbatch ", subsequent_indent="    ", break_on_hyphens=False
+        )
+    device = "GPU" if estimator.kind == "cuda" else "CPU"
+    sources = dict.fromkeys(estimator(spec).source for each in planned for task in each.tasks for spec in task)
+    lines.append(f"expected: {device} time of {_hours(total)} in all, {'; '.join(sources)}")
+    return lines
+
+
+def _nets(runs: Sequence[RunSpec], estimates: Sequence[Estimate]) -> list[str]:
+    of_net: dict[str, list[tuple[int, float]]] = {}
+    for spec, estimate in zip(runs, estimates, strict=True):
+        of_net.setdefault(spec.arch.name, []).append((spec.seed, estimate.hours))
+    lines = []
+    for net, found in of_net.items():
+        seeds = [seed for seed, _ in found]
+        said = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds, {min(seeds)} to {max(seeds)}"
+        lines.append(f"{net:<22} {said:<18} {_hours(found[0][1])} each")
+    return lines
+
+
+def _hours(hours: float) -> str:
+    return f"{hours * 60:.1f} min" if hours < 1 else f"{hours:.1f} h"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def preview(planned: Planned, results: Path, number: int = 1) -> Array:
+    """The array as it would be sent, for its script."""
+    calls = [(None,) for _ in planned.tasks]
+    home = results / "slurm"
+    return Array(
+        "resnet-bench", work, calls, home / "STAMP" / str(number), home / "code" / "HASH", planned.profile, "STAMP"
+    )
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Everything about a launch but its runs."""
+
+    table: str
+    results: Path
+    data: Path
+    force: bool
+    report_arguments: tuple[str, ...]
+    """The command line that writes the table when all is done."""
+    report_profile: ClusterProfile
+
+
+def send(planned: Sequence[Planned], launch: Launch, cluster: Site) -> Submission:
+    """Send the arrays and the report that waits for them. Raises UserError; what was sent by then is recorded and goes on."""
+    if "%" in str(launch.results):
+        raise UserError(f"--results {launch.results}: Slurm reads % in a path as a pattern: choose another folder")
+    code = snapshot.take(launch.results)
+    stamp = records.stamp()
+    sent = Submission(stamp, launch.table, records.now(), cluster.cluster, cluster.accounting, str(code), ())
+    folder = records.folder(launch.results, stamp)
+    for number, each in enumerate(planned, start=1):
+        comment = f"{stamp}.{number}"
+        calls = [(_work(task, each, launch, comment),) for task in each.tasks]
+        job = Array(f"resnet-{launch.table}", work, calls, folder / str(number), code, each.profile, comment)
+        entry = _entry(job, each.shape, [[spec.run_id for spec in task] for task in each.tasks])
+        sent = replace(sent, arrays=(*sent.arrays, entry))
+        sent.write(launch.results)  # before sbatch: whoever dies in between leaves a record of what may be queued
+        entry = replace(entry, job_id=_submit(job, sent))
+        sent = replace(sent, arrays=(*sent.arrays[:-1], entry))
+        sent.write(launch.results)
+    return _send_report(sent, launch, folder, code)
+
+
+def _send_report(sent: Submission, launch: Launch, folder: Path, code: Path) -> Submission:
+    comment = f"{sent.stamp}.report"
+    after = [str(entry.job_id) for entry in sent.arrays]
+    call = (launch.report_arguments,)
+    job = Array(
+        f"resnet-{launch.table}-report", report, [call], folder / "report", code, launch.report_profile, comment, after
+    )
+    entry = _entry(job, "report", [[]])
+    entry = replace(entry, job_id=_submit(job, sent))
+    sent = replace(sent, report=entry)
+    sent.write(launch.results)
+    return sent
+
+
+def _work(task: Sequence[RunSpec], planned: Planned, launch: Launch, comment: str) -> Work:
+    return Work(
+        specs=tuple(task),
+        results=launch.results,
+        data=launch.data,
+        force=launch.force,
+        requeue=planned.profile.preemption == "requeue",
+        cpus=planned.profile.cpus,
+        comment=comment,
+    )
+
+
+def _entry(job: Array, shape: str, tasks: Sequence[Sequence[str]]) -> SentArray:
+    return SentArray(job.comment, None, shape, str(job.folder), tuple(map(tuple, tasks)))
+
+
+def _submit(job: Array, sent: Submission) -> str:
+    try:
+        return array.submit(job)
+    except NoSlurm as error:
+        before = [str(entry.job_id) for entry in sent.arrays if entry.job_id]
+        said = f"; already sent and going on: {', '.join(before)}" if before else ""
+        raise UserError(
+            f"--cluster slurm: {error}: use --cluster local, or mend that and give it again{said}"
+        ) from error
+
+
+def ask_site() -> Site:
+    """What the cluster offers. Raises UserError where there is none that answers."""
+    try:
+        return site.ask()
+    except NoSlurm as error:
+        raise UserError(f"--cluster slurm: {error}: use --cluster local, or mend that and give it again") from error

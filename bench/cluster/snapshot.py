@@ -1,0 +1,52 @@
+"""The code that a job runs: a copy made when it was sent, so that later edits and commits do not reach it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from bench import provenance
+from bench.store import write_json
+
+PARTS = ("bench", "models", "slurm", "tables/published", "tables/measured", "pyproject.toml")
+"""What a job reads of the checkout. Installed packages are not copied."""
+
+
+def take(results: Path) -> Path:
+    """Copy the code to `results/slurm/code/<hash of its content>`, unless that is there; returns the folder.
+
+    With it goes the commit, and the patch of what was not committed, for the provenance of the runs.
+    """
+    files = sorted(_files())
+    facts = provenance.code()
+    digest = hashlib.sha256(repr(facts).encode())
+    for name in files:
+        digest.update(name.encode() + b"\0" + (provenance.ROOT / name).read_bytes() + b"\0")
+    folder = results / "slurm" / "code" / digest.hexdigest()[:12]
+    if folder.exists():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    copy = Path(tempfile.mkdtemp(dir=folder.parent, prefix="."))
+    copy.chmod(0o755)
+    for name in files:
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(provenance.ROOT / name, copy / name)
+    write_json(copy / provenance.SNAPSHOT, facts)
+    try:
+        os.rename(copy, folder)
+    except OSError:  # somebody else was first, with the same content
+        shutil.rmtree(copy)
+    return folder
+
+
+def _files() -> set[str]:
+    found = set()
+    for part in PARTS:
+        path = provenance.ROOT / part
+        for file in [path] if path.is_file() else path.rglob("*"):
+            if file.is_file() and "__pycache__" not in file.parts:
+                found.add(str(file.relative_to(provenance.ROOT)))
+    return found

@@ -1,0 +1,197 @@
+"""What runs inside a Slurm task: one run, or several side by side, until they are done or the task's time is up."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import heartbeat, job
+from bench.errors import Interrupted, UserError
+from bench.heartbeat import Attempt
+from bench.spec import RunSpec
+from bench.store import RunFolder
+
+
+class TaskFailed(Exception):
+    """Some runs of this task failed; the text names them."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """The runs of one task, and where they live."""
+
+    specs: tuple[RunSpec, ...]
+    results: Path
+    data: Path
+    force: bool
+    requeue: bool
+    cpus: int
+    comment: str
+
+
+def work(task: Work) -> list[str]:
+    """Bring the runs of this task to their results. Returns their folders; raises TaskFailed where a run failed.
+
+    When Slurm says that the time is nearly up, or that the task is preempted, every run saves and the task is requeued, as
+    often as it takes. A run that failed does not stop the others of its task, and is not tried again by a requeue.
+    """
+    job.assert_own_modules()
+    told = Told()
+    attempt = _attempt(task.comment)
+    place = int(os.environ.get("SLURM_PROCID", 0)), int(os.environ.get("SLURM_NTASKS", 1))
+    before = _iterations(task)
+    specs = [spec for spec in task.specs if not _failed_here(spec, task, attempt)]
+    threads = max(1, task.cpus // len(specs)) if specs else 1
+    if len(specs) == 1:
+        outcomes = [_one(specs[0], task, attempt, place, threads, told)]
+    else:
+        outcomes = _side_by_side(specs, task, attempt, threads, told)
+    failed = [spec.run_id for spec, code in zip(specs, outcomes, strict=True) if code == FAILED]
+    failed += [spec.run_id for spec in task.specs if spec not in specs]
+    if INTERRUPTED in outcomes and place[0] == 0:
+        _go_on_later(task, told, before)
+    if failed and place[0] == 0:
+        raise TaskFailed(f"{', '.join(failed)} failed: see log.txt in its folder")
+    return [str(RunFolder(task.results, spec.run_id).path) for spec in specs]
+
+
+DONE, FAILED, INTERRUPTED = 0, 1, 3
+
+
+class Told:
+    """What Slurm has told this process so far: that its time is nearly up (SIGUSR2), or that it must end (SIGTERM)."""
+
+    def __init__(self) -> None:
+        self.time_is_up = self.must_end = False
+        self.children: list[multiprocessing.process.BaseProcess] = []
+        signal.signal(signal.SIGUSR2, self._time_is_up)
+        signal.signal(signal.SIGTERM, self._must_end)
+
+    def stop(self) -> bool:
+        return self.time_is_up or self.must_end
+
+    def _time_is_up(self, number: int, frame: object) -> None:
+        self.time_is_up = True
+        self._pass_on(number)
+
+    def _must_end(self, number: int, frame: object) -> None:
+        self.must_end = True
+        self._pass_on(number)
+
+    def _pass_on(self, number: int) -> None:
+        for child in self.children:
+            if child.pid and child.is_alive():
+                os.kill(child.pid, number)
+
+
+def _attempt(comment: str) -> Attempt:
+    index = os.environ.get("SLURM_ARRAY_TASK_ID", "0")
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    job_id = f"{array}_{index}" if array else os.environ.get("SLURM_JOB_ID", "")
+    return Attempt(f"{comment}.{index}", int(os.environ.get("SLURM_RESTART_COUNT", 0)), job_id)
+
+
+def _one(spec: RunSpec, task: Work, attempt: Attempt, place: tuple[int, int], threads: int, told: Told) -> int:
+    """Run in this process. Returns DONE, FAILED or INTERRUPTED; what went wrong is in the run's log and heartbeat."""
+    import torch
+
+    torch.set_num_threads(threads)
+    if place[1] > 1:
+        _meet()
+    try:
+        job.run(spec, task.results, task.data, force=task.force, should_stop=told.stop, attempt=attempt, place=place)
+    except Interrupted as error:
+        print(error, file=sys.stderr)
+        return INTERRUPTED
+    except UserError as error:
+        print(f"{spec.run_id}: {error}", file=sys.stderr)
+        return FAILED
+    except Exception as error:
+        if place[0] > 0 or place[1] > 1:
+            raise  # the other processes wait for this one: let srun end them
+        print(f"{spec.run_id}: {type(error).__name__}: {error}", file=sys.stderr)
+        return FAILED
+    return DONE
+
+
+def _meet() -> None:
+    """Tell torch.distributed where the processes of this task meet."""
+    from submitit.helpers import TorchDistributedEnvironment
+
+    meeting = TorchDistributedEnvironment()
+    address = os.environ.get("RESNET_BENCH_MASTER")
+    if address:
+        meeting.master_addr = address
+    meeting.export(set_cuda_visible_devices=False, overwrite=True)  # Slurm's own assignment of GPUs stands
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "").count(","):
+        import torch
+
+        torch.cuda.set_device(meeting.local_rank)
+
+
+def _alone(spec: RunSpec, task: Work, attempt: Attempt, threads: int) -> None:
+    """The main function of a process that holds one of several runs."""
+    sys.exit(_one(spec, task, attempt, (0, 1), threads, Told()))
+
+
+def _side_by_side(specs: Sequence[RunSpec], task: Work, attempt: Attempt, threads: int, told: Told) -> list[int]:
+    """Run each in a process of its own, so that none of them can take the others along."""
+    fresh = multiprocessing.get_context("spawn")  # a forked process cannot use CUDA
+    children = [fresh.Process(target=_alone, args=(spec, task, attempt, threads)) for spec in specs]
+    for child in children:
+        child.start()
+    told.children = list(children)
+    if told.must_end or told.time_is_up:
+        told._pass_on(signal.SIGTERM)
+    for child in children:
+        child.join()
+    return [_outcome(child.exitcode, told) for child in children]
+
+
+def _outcome(code: int | None, told: Told) -> int:
+    if code in (DONE, INTERRUPTED):
+        return int(code or 0)
+    return INTERRUPTED if code == -signal.SIGTERM and told.stop() else FAILED
+
+
+def _failed_here(spec: RunSpec, task: Work, attempt: Attempt) -> bool:
+    beat = heartbeat.read(RunFolder(task.results, spec.run_id))
+    return beat is not None and beat.state == "failed" and beat.task == attempt.task
+
+
+def _iterations(task: Work) -> int:
+    """Iterations that the runs of this task have behind them, all together."""
+    beats = [heartbeat.read(RunFolder(task.results, spec.run_id)) for spec in task.specs]
+    return sum(beat.iteration for beat in beats if beat)
+
+
+def _go_on_later(task: Work, told: Told, before: int) -> None:
+    """Requeue this task. Where Slurm has asked it to end, by a cancel or a preemption, Slurm decides what comes next."""
+    if told.must_end and not told.time_is_up:
+        sys.exit(128 + signal.SIGTERM)
+    if not task.requeue:
+        raise TaskFailed('its time is up, and the profile says preemption = "stop": send it again to go on')
+    if _iterations(task) <= before:
+        raise TaskFailed("no iteration was completed before the time was up: give more --time")
+    command = ["scontrol", "requeue", os.environ["SLURM_JOB_ID"]]
+    for _ in range(5):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        if done.returncode == 0:
+            sys.exit(128 + signal.SIGUSR2)
+        time.sleep(2)
+    raise TaskFailed(f"saved, but could not be requeued ({done.stderr.strip()}): send it again to go on")
+
+
+def report(arguments: Sequence[str]) -> None:
+    """The last job of a launch: write the table from the runs that are finished by then. Raises TaskFailed."""
+    job.assert_own_modules()
+    status = subprocess.run([sys.executable, "-m", "bench.run", *arguments]).returncode
+    if status:
+        raise TaskFailed(f"the report ended with {status}")

@@ -1,0 +1,100 @@
+"""A real Slurm of several nodes on this machine. Where its programs are missing, the tests skip and say so, but not in CI."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from slurm.cluster import onemachine
+from slurm.cluster.onemachine import OneMachine
+
+PATIENCE = 240.0
+
+
+class Site:
+    """A running cluster, and what the tests ask of it."""
+
+    def __init__(self, machine: OneMachine) -> None:
+        self.machine = machine
+        self.environment = {**onemachine.environment_of(machine.conf), "OMP_NUM_THREADS": "1"}
+
+    def call(self, *command: str) -> str:
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def queue(self) -> list[str]:
+        """The states of all tasks that squeue knows and that have not ended."""
+        return self.call("squeue", "--noheader", "--array", "--format=%T").split()
+
+    def wait(self, what: str, ready: Callable[[], object], patience: float = PATIENCE) -> None:
+        end = time.monotonic() + patience
+        while not ready():
+            assert time.monotonic() < end, f"{what}: not within {patience:.0f} s\n{self.call('squeue', '--array')}"
+            time.sleep(0.3)
+
+    def wait_until_empty(self) -> None:
+        self.wait("an empty queue", lambda: not self.queue())
+
+
+class Table:
+    """`bench/run.py --table cifar_depth --schedule smoke ...` against a site, from a folder and into folders with spaces."""
+
+    def __init__(self, folder: Path, site: Site, *arguments: str) -> None:
+        from conftest import Command
+
+        self.command, self.site = Command(folder), site
+        self.arguments = ("--table", "cifar_depth", "--schedule", "smoke", *arguments)
+        self.results, self.tables = self.command.results, self.command.tables
+
+    def __call__(self, *arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.command(*self.arguments, *arguments, check=check, env=self.site.environment)
+
+    def send(self, *arguments: object) -> str:
+        """Send on CPUs, one core a task; returns what was printed."""
+        return self("--cluster", "slurm", "--profile", "cpu", "--cpus", 1, "--mem", "1500M", *arguments).stdout
+
+    def status(self) -> dict[str, str]:
+        """Run -> the rest of its line in --status."""
+        lines = self("--status").stdout.splitlines()
+        return {line.split()[0]: line.split(maxsplit=1)[1] for line in lines if re.match(r"\S+-s\d+-\w{8} ", line)}
+
+    def iteration(self) -> int:
+        """The furthest iteration that a running task reports."""
+        return max((int(m[1]) for s in self.status().values() if (m := re.search(r", (\d+) of ", s))), default=0)
+
+
+def start(**facts: object) -> Iterator[Site]:
+    lacking = onemachine.missing_tools(bool(facts.get("accounting")))
+    if lacking:
+        reason = f"needs Slurm ({', '.join(lacking)} not found): install {onemachine.PACKAGES}"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    folder = Path(tempfile.mkdtemp(prefix="slurm-")) / "c"
+    machine = OneMachine(folder, **facts)  # type: ignore[arg-type]
+    onemachine.up(machine)
+    yield Site(machine)
+    onemachine.down(folder)
+    folder.parent.rmdir()
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[Site]:
+    """Four nodes, arrays of at most five tasks, no accounting."""
+    yield from start(nodes=4, max_array_size=5)
+
+
+@pytest.fixture
+def table(tmp_path: Path, site: Site) -> Iterator[Callable[..., Table]]:
+    """Makes a Table in this test's folder; the queue is empty again after the test."""
+    yield lambda *arguments: Table(tmp_path, site, *arguments)
+    subprocess.run(["scancel", "--user", site.call("whoami").strip()], env=site.environment)
+    site.wait_until_empty()
