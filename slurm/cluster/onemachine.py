@@ -123,9 +123,9 @@ def kill_node(cluster: OneMachine, name: str) -> None:
     """Kill a node as a power cut would: its slurmd, and everything that runs under it, at once."""
     daemon = int((cluster.folder / "run" / f"slurmd-{name}.pid").read_text())
     here = _processes_of(cluster.folder)
-    on_node = {pid for pid in here if b"SLURMD_NODENAME=" + name.encode() in _environ(pid).split(b"\0")}
-    stepd = {pid for pid in here if f"slurmstepd-{name}" in _command(pid) or f"[{name}" in _command(pid)}
-    for pid in {daemon, *on_node, *stepd}:
+    jobs = {pid for pid in here if b"SLURMD_NODENAME=" + name.encode() in _environ(pid).split(b"\0")}
+    steps = {parent for pid in jobs if _command(parent := _parent(pid)).startswith("slurmstepd")}
+    for pid in [daemon, *steps, *jobs]:  # in this order, or the daemons would still tell how the jobs ended
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
@@ -258,6 +258,10 @@ def _status(pid: int) -> list[str]:
 
 def _state(pid: int) -> str:
     return next((line.split()[1] for line in _status(pid) if line.startswith("State:")), "")
+
+
+def _parent(pid: int) -> int:
+    return next((int(line.split()[1]) for line in _status(pid) if line.startswith("PPid:")), 0)
 
 
 def _command(pid: int) -> str:
