@@ -70,7 +70,7 @@ class TaskState:
             return f"{reason}: `scontrol release {self.job_id}` lets it go"
         if reason.startswith(("Assoc", "QOS", "MaxJobs", "MaxSubmit")):
             return f"{reason}: a limit of your account or QOS"
-        return reason
+        return "" if reason == "None" else reason
 
 
 def of_queue() -> dict[tuple[str, int], TaskState]:

@@ -120,8 +120,9 @@ def _stand(folder: RunFolder, sent: Sent | None, task: TaskState | None, deaf: b
         if beat and of_this_task and beat.state == "failed":
             return replace(stands, state="failed", why=_failure(beat))
         if task.state in ("RUNNING", "COMPLETING", "CONFIGURING"):
-            ending = task.state == "COMPLETING" or (of_this_task and beat is not None and beat.state == "stopped")
-            return replace(stands, state="running", why="ending" if ending else "" if of_this_task else "starting")
+            begun = beat is not None and of_this_task and beat.state != "stopped"
+            why = "ending" if task.state == "COMPLETING" else "" if begun else "starting"
+            return replace(stands, state="running", why=why)
         return replace(stands, state="queued", why=task.why if task.state == "PENDING" else task.state)
     if beat and beat.alive() and not (of_this_task and task):
         return replace(stands, state="running")
