@@ -1,14 +1,24 @@
 # make demo: from nothing to a table.  make test: everything that can be tested here.
+# make slurm-up: a real Slurm of several nodes on this machine; make slurm-down ends it.  make test-slurm: what needs one.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check regression clean
+.PHONY: demo test test-slurm slurm-up slurm-down check regression clean
 
 demo: .venv/ready
 	$(BIN)/python bench/run.py --table cifar_depth --schedule smoke
 
 test: .venv/ready
 	$(BIN)/python -m pytest
+
+test-slurm: .venv/ready
+	$(BIN)/python -m pytest -m slurm
+
+slurm-up: .venv/ready
+	$(BIN)/python -m slurm.cluster up --folder .slurm
+
+slurm-down: .venv/ready
+	$(BIN)/python -m slurm.cluster down --folder .slurm
 
 check: .venv/ready
 	$(BIN)/python -m ruff check .

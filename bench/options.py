@@ -54,7 +54,7 @@ class SlurmOptions:
     setup: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LINE ...")] = ()
     """Shell lines before a task starts, such as 'module load cuda'."""
     pack: Annotated[int, tyro.conf.arg(metavar="K")] = 1
-    """Put K runs of small nets side by side on one GPU; on this machine too."""
+    """Put K runs of small nets side by side in one task."""
     wait: bool = False
     """Stay, and show how far the runs are, until all have ended."""
     status: bool = False
