@@ -54,7 +54,7 @@ class SlurmOptions:
     setup: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LINE ...")] = ()
     """Shell lines before a task starts, such as 'module load cuda'."""
     pack: Annotated[int, tyro.conf.arg(metavar="K")] = 1
-    """Put K runs of small nets side by side in one task."""
+    """Put K runs of small nets side by side on one GPU, or on the CPU, in a Slurm task as on this machine."""
     wait: bool = False
     """Stay, and show how far the runs are, until all have ended."""
     status: bool = False
@@ -82,7 +82,7 @@ class Options:
     table: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ()
     """Tables to fill, or `all`."""
     cluster: Cluster = "local"
-    """Where runs are computed: on this machine, one after another, or as a Slurm job array."""
+    """Where runs are computed: on this machine, one for each GPU or one after another on a CPU; or as Slurm job arrays."""
     schedule: Schedule = "paper"
     """Iterations: the paper's 64,000; short, 4,000; or smoke, minutes on the digits that ship with scikit-learn."""
     seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 1

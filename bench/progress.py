@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from bench.job import LOG_SECONDS, format_duration, format_report
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from bench.training.loop import Report
 
 
@@ -17,18 +19,17 @@ class Lines:
     """A line when a run begins and ends, at evaluation points and every half minute."""
 
     def __init__(self) -> None:
-        self.last = -math.inf
+        self.last: dict[str, float] = {}
 
     def begin(self, number: int, total: int, run_id: str) -> None:
         print(f"[{number}/{total}] {run_id}", flush=True)
-        self.run_id = run_id
 
-    def report(self, report: Report) -> None:
-        if time.monotonic() - self.last > LOG_SECONDS or report.iteration == report.iterations:
-            print(format_report(self.run_id, report), flush=True)
-            self.last = time.monotonic()
+    def report(self, run_id: str, report: Report) -> None:
+        if time.monotonic() - self.last.get(run_id, -math.inf) > LOG_SECONDS or report.iteration == report.iterations:
+            print(format_report(run_id, report), flush=True)
+            self.last[run_id] = time.monotonic()
 
-    def end(self, text: str) -> None:
+    def end(self, run_id: str, text: str) -> None:
         print(text, flush=True)
 
     def close(self) -> None:
@@ -36,7 +37,7 @@ class Lines:
 
 
 class Bar:
-    """A bar with iteration, loss, errors, images/s and ETA; finished runs scroll up as lines."""
+    """A bar for each run with iteration, loss, errors, images/s and ETA; finished runs scroll up as lines."""
 
     def __init__(self) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -48,26 +49,30 @@ class Bar:
             TextColumn("{task.fields[facts]}"),
         )
         self.progress.start()
+        self.tasks: dict[str, TaskID] = {}
 
     def begin(self, number: int, total: int, run_id: str) -> None:
-        self.task = self.progress.add_task(rf"\[{number}/{total}] {run_id}", total=None, facts="")
+        self.tasks[run_id] = self.progress.add_task(rf"\[{number}/{total}] {run_id}", total=None, facts="")
 
-    def report(self, report: Report) -> None:
+    def report(self, run_id: str, report: Report) -> None:
         test = "" if report.test_error is None else f", test {report.test_error:.2f} %"
         facts = (
             f"loss {report.loss:.3f}, train {report.error:.2f} %{test}, {report.images_per_second:.0f} images/s, "
             f"ETA {format_duration(report.seconds_left)}"
         )
-        self.progress.update(self.task, completed=report.iteration, total=report.iterations, facts=facts)
+        self.progress.update(self.tasks[run_id], completed=report.iteration, total=report.iterations, facts=facts)
 
-    def end(self, text: str) -> None:
-        self.progress.remove_task(self.task)
+    def end(self, run_id: str, text: str) -> None:
+        self.progress.remove_task(self.tasks.pop(run_id))
         self.progress.console.print(text, markup=False, highlight=False)
 
     def close(self) -> None:
         self.progress.stop()
 
 
-def watcher() -> Lines | Bar:
+Watcher = Lines | Bar
+
+
+def watcher() -> Watcher:
     """A bar where standard output is a terminal, else plain lines."""
     return Bar() if sys.stdout.isatty() else Lines()

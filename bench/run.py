@@ -101,7 +101,8 @@ def send(table: str, specs: Sequence[RunSpec], options: Options) -> int:
         return max(status, console.wait(table, specs, options)) if options.slurm.wait else status
     from bench import local
 
-    return local.run_all(missing, options.results, options.data, options.download, options.force)
+    jobs = local.Jobs(options.results, options.data, options.download, options.force)
+    return local.run_all(missing, jobs, options.slurm.pack)
 
 
 def publish(specs: Sequence[RunSpec], results: Path) -> None:
