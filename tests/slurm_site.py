@@ -30,18 +30,11 @@ class Site:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def queue(self) -> list[str]:
-        """The states of all tasks that squeue knows and that have not ended."""
-        return self.call("squeue", "--noheader", "--array", "--format=%T").split()
-
     def wait(self, what: str, ready: Callable[[], object], patience: float = PATIENCE) -> None:
         end = time.monotonic() + patience
         while not ready():
             assert time.monotonic() < end, f"{what}: not within {patience:.0f} s\n{self.call('squeue', '--array')}"
             time.sleep(0.3)
-
-    def wait_until_empty(self) -> None:
-        self.wait("an empty queue", lambda: not self.queue())
 
 
 class Table:
@@ -65,6 +58,17 @@ class Table:
         """Run -> the rest of its line in --status."""
         lines = self("--status").stdout.splitlines()
         return {line.split()[0]: line.split(maxsplit=1)[1] for line in lines if re.match(r"\S+-s\d+-\w{8} ", line)}
+
+    def tasks(self) -> dict[str, str]:
+        """Task -> state, of this table's tasks that have not ended, the report's among them."""
+        stamps = tuple(path.name for path in (self.results / "slurm").glob("2*"))
+        lines = self.site.call("squeue", "--noheader", "--array", "--format=%i|%T|%k").splitlines()
+        return {
+            task: state for task, state, comment in (line.split("|") for line in lines) if comment.startswith(stamps)
+        }
+
+    def wait_until_empty(self) -> None:
+        self.site.wait("an empty queue", lambda: not self.tasks())
 
     def iteration(self) -> int:
         """The furthest iteration that a running task reports."""
@@ -94,7 +98,15 @@ def site() -> Iterator[Site]:
 
 @pytest.fixture
 def table(tmp_path: Path, site: Site) -> Iterator[Callable[..., Table]]:
-    """Makes a Table in this test's folder; the queue is empty again after the test."""
-    yield lambda *arguments: Table(tmp_path, site, *arguments)
-    subprocess.run(["scancel", "--user", site.call("whoami").strip()], env=site.environment)
-    site.wait_until_empty()
+    """Makes a Table in this test's folder; what it has in the queue is cancelled after the test."""
+    made: list[Table] = []
+
+    def make(*arguments: str) -> Table:
+        made.append(Table(tmp_path, site, *arguments))
+        return made[-1]
+
+    yield make
+    for study in made:
+        if left := study.tasks():
+            site.call("scancel", *left)
+            study.wait_until_empty()

@@ -30,7 +30,7 @@ def test_a_table_is_there_in_the_morning(table: Tables) -> None:
     assert "array 1, shape cifar: 2 tasks of 1 run" in said
     assert re.search(r"sent array 1 as job \d+, 2 tasks", said)
     assert re.search(r"sent the report as job \d+", said)
-    study.site.wait_until_empty()
+    study.wait_until_empty()
     page = (study.tables / "cifar_depth.smoke.md").read_text()
     for label in ("plain-20", "ResNet-20"):
         row = next(line for line in page.splitlines() if line.startswith(f"| {label} "))
@@ -49,13 +49,13 @@ def test_nothing_is_sent_twice_and_arrays_fit_the_site(table: Tables) -> None:
     said = study.send("--seeds", 7)
     assert "array 1, shape cifar: 5 tasks of 1 run" in said
     assert "array 2, shape cifar: 2 tasks of 1 run" in said
-    assert len(study.site.queue()) == 8  # and the report
+    assert len(study.tasks()) == 8  # and the report
     assert "7 queued; 0 to send" in study.send("--seeds", 7)
     assert "7 queued, 1 new; 1 to send" in study.send("--seeds", 8)
-    assert len(study.site.queue()) == 10
+    assert len(study.tasks()) == 10
     assert study("--seeds", 8, "--cancel").stdout == "cancelled 8 runs\n"
     study.site.call("scontrol", "update", "nodename=n[0-3]", "state=resume")
-    study.site.wait_until_empty()
+    study.wait_until_empty()
 
 
 def test_cancel_ends_this_table_and_nothing_else(table: Tables, tmp_path: Path) -> None:
@@ -65,8 +65,9 @@ def test_cancel_ends_this_table_and_nothing_else(table: Tables, tmp_path: Path) 
     study("--only", "plain-20", "--cancel")
     assert next(iter(study.status().values())).startswith("failed   cancelled")
     study("--cancel")
-    study.site.wait("only the other job", lambda: len(study.site.queue()) == 1)
-    assert other in study.site.call("squeue", "--noheader", "--format=%i")
+    study.wait_until_empty()
+    assert other in study.site.call("squeue", "--noheader", "--format=%i").split()
+    study.site.call("scancel", other)
 
 
 def test_a_job_runs_the_code_that_was_sent(table: Tables, tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def test_a_job_runs_the_code_that_was_sent(table: Tables, tmp_path: Path) -> Non
     (clone / "bench" / "training" / "loop.py").write_text("raise RuntimeError('the code of tomorrow')\n")
     subprocess.run([*git, "commit", "--quiet", "-am", "tomorrow"], check=True)
     study.site.call("scontrol", "update", "nodename=n[0-3]", "state=resume")
-    study.site.wait_until_empty()
+    study.wait_until_empty()
     assert set(study.status().values()) == {"done"}
     assert provenance(study, "resnet-8-A")["code"] == {"commit": sent, "patch": None}
 
@@ -102,7 +103,7 @@ def test_several_runs_share_a_task(table: Tables) -> None:
     (study.results / spec / "checkpoint.pt").write_text("no checkpoint")
     said = study.send("--pack", 2, "--mem", "3G")
     assert "1 task of 2 runs" in said
-    study.site.wait_until_empty()
+    study.wait_until_empty()
     status = study.status()
     assert status.pop(spec).startswith("failed   UserError: ")
     assert set(status.values()) == {"done"}
@@ -119,7 +120,7 @@ def test_a_failing_task_among_good_ones_and_its_retry(table: Tables) -> None:
     checkpoint = study.results / bad / "checkpoint.pt"
     checkpoint.write_text("no checkpoint")
     study.send()
-    study.site.wait_until_empty()
+    study.wait_until_empty()
     status = study.status()
     assert "checkpoint.pt is damaged" in status[bad]
     assert "log.txt" in status[bad]
@@ -162,14 +163,14 @@ def test_a_profile_is_checked_before_anything_is_sent(table: Tables, arguments: 
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not study.results.exists()
-    assert not study.site.queue()
+    assert not study.tasks()
 
 
 def test_a_task_gets_the_gpus_that_it_asks_for(table: Tables, tmp_path: Path) -> None:
     """The script carries the profile's directives; Slurm takes them and assigns (here: names of) GPUs."""
     study = table("--only", "resnet-8-A")
     study.send("--gpus", 1, "--qos", "normal", "--setup", f"env >> '{tmp_path}/environment'")
-    study.site.wait_until_empty()
+    study.wait_until_empty()
     assert re.search(r"^CUDA_VISIBLE_DEVICES=[01]$", (tmp_path / "environment").read_text(), re.MULTILINE)
     (script,) = study.results.glob("slurm/*/1/*submission.sh")
     assert "#SBATCH --gpus-per-node=1" in script.read_text()
