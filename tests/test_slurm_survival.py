@@ -1,0 +1,169 @@
+"""Runs that lose their node, their time or their place, on a real Slurm: they go on, to the same bits."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from slurm_site import Site, Table
+
+from slurm.cluster import onemachine
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+Tables = Callable[..., Table]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def long_run(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Table]:
+    """A run that needs several time limits, begun first and looked at last."""
+    study = Table(tmp_path_factory.mktemp("a long run"), site, "--only", "resnet-200-A")
+    study.send("--time", 1, "--signal-seconds", 12, "--partition", "high", "--constraint", "node3", "--cpus", 2)
+    return study
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Path:
+    """The results of one ResNet-20 that nothing happened to, on this machine without Slurm."""
+    study = Table(tmp_path_factory.mktemp("uninterrupted"), site, "--only", "resnet-20-A")
+    study("--cluster", "local")
+    return study.results
+
+
+def folder_of(results: Path) -> Path:
+    (path,) = results.glob("resnet-*-s0-*")
+    return path
+
+
+def weights(results: Path) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(folder_of(results) / "checkpoint.pt", weights_only=True)["net"]
+    return state
+
+
+def assert_same(mine: Path, other: Path) -> None:
+    a, b = weights(mine), weights(other)
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    one, two = (json.loads((folder_of(r) / "result.json").read_text()) for r in (mine, other))
+    assert one["test_error"] == two["test_error"]
+
+
+def facts_of(results: Path) -> dict[str, object]:
+    return json.loads((folder_of(results) / "provenance.json").read_text())
+
+
+def test_a_preempted_run_goes_on_to_the_same_bits(table: Tables, uninterrupted: Path) -> None:
+    """A job of higher priority takes all cores; the run saves in the time of grace, waits, and goes on."""
+    study = table("--only", "resnet-20-A")
+    study.send("--partition", "low")
+    study.site.wait("some iterations", lambda: study.iteration() >= 20)
+    study.site.call(
+        "sbatch", "--partition=high", "--nodes=3", "--exclusive", "--output=/dev/null", "--mem=100", "--wrap=sleep 5"
+    )
+    study.site.wait("the run to give way", lambda: "goes on from iteration" in "".join(study.status().values()))
+    study.site.wait("the result", lambda: set(study.status().values()) == {"done"})
+    assert_same(study.results, uninterrupted)
+    facts = facts_of(study.results)
+    assert facts["restarts"] == 1
+    assert facts["slurm"]["restart_count"] == "1"
+
+
+def test_a_node_that_is_taken_down_gives_its_run_to_another(table: Tables, uninterrupted: Path) -> None:
+    """Set down, Slurm starts a second copy elsewhere while the first may still compute: only the later one goes on."""
+    study = table("--only", "resnet-20-A")
+    study.send()
+    study.site.wait("some iterations", lambda: study.iteration() >= 20)
+    node = re.search(r"on (n\d),", "".join(study.status().values()))[1]  # type: ignore[index]
+    study.site.call("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+    study.site.wait("the result", lambda: set(study.status().values()) == {"done"})
+    assert_same(study.results, uninterrupted)
+    assert facts_of(study.results)["slurm"]["restart_count"] == "1"
+
+
+def test_a_node_that_loses_power(table: Tables, uninterrupted: Path) -> None:
+    """Its slurmd and all that runs on it die at once; Slurm notices, and the run goes on from its last checkpoint."""
+    study = table("--only", "resnet-20-A")
+    study.send()
+    study.site.wait("some iterations", lambda: study.iteration() >= 20)
+    node = re.search(r"on (n\d),", "".join(study.status().values()))[1]  # type: ignore[index]
+    onemachine.kill_node(study.site.machine, node)
+    study.site.wait("the result", lambda: set(study.status().values()) == {"done"})
+    onemachine.start_node(study.site.machine, node)
+    assert_same(study.results, uninterrupted)
+    assert facts_of(study.results)["restarts"] == 1
+
+
+def test_scancel_of_one_task_leaves_the_others(table: Tables) -> None:
+    study = table("--only", "resnet-20-A", "--seeds", "2")
+    study.send()
+    study.site.wait("both to run", lambda: all("running" in s for s in study.status().values()))
+    run_id, line = next(iter(study.status().items()))
+    study.site.call("scancel", re.search(r"job (\d+_\d+)", line)[1])  # type: ignore[index]
+    study.site.wait("the other's result", lambda: "done" in study.status().values())
+    study.wait_until_empty()
+    assert study.status().pop(run_id).startswith("failed   cancelled")
+    assert "1 done, 1 failed; 1 to send" in study.send("--retry", "failed")
+
+
+def test_out_of_memory_is_called_so(table: Tables) -> None:
+    study = table("--only", "resnet-8-A", "--seeds", "2")
+    study.send("--mem", "150M")
+    study.wait_until_empty()
+    for line in study.status().values():
+        assert line.startswith("failed   out of memory: give more --mem (log: ")
+
+
+def test_a_killed_process_is_reported(table: Tables) -> None:
+    """Nothing can be written by what dies of SIGKILL: the scheduler's word and the last heartbeat tell."""
+    study = table("--only", "resnet-20-A")
+    study.send()
+    study.site.wait("some iterations", lambda: study.iteration() >= 20)
+    beat = json.loads((folder_of(study.results) / "heartbeat.json").read_text())
+    subprocess.run(["kill", "-9", str(beat["pid"])], check=True)
+    study.site.wait("its end", lambda: "failed" in "".join(study.status().values()))
+    assert re.match(r"failed   (FAILED|NODE_FAIL)", next(iter(study.status().values())))
+
+
+def test_a_run_that_needs_several_time_limits_is_done_in_the_end(long_run: Table) -> None:
+    """Told 12 s before each limit of a minute, it saves and is requeued, at least twice, until it is done."""
+    long_run.site.wait("the long run", lambda: set(long_run.status().values()) == {"done"}, patience=420)
+    facts = facts_of(long_run.results)
+    assert int(facts["slurm"]["restart_count"]) >= 2
+    assert facts["restarts"] == int(facts["slurm"]["restart_count"])
+    log = (folder_of(long_run.results) / "log.txt").read_text()
+    assert log.count("stopped at iteration") == facts["restarts"]
+    long_run.wait_until_empty()
+    assert "ResNet-200" in (long_run.tables / "cifar_depth.smoke.md").read_text()
+
+
+def test_told_is_passed_on_to_children() -> None:
+    """Two runs in one task: what Slurm tells the task reaches both processes."""
+    script = (
+        "import multiprocessing, os, signal, sys, time\n"
+        "from bench.cluster.task import Told\n"
+        "def child():\n"
+        "    told = Told()\n"
+        "    while not told.stop(): time.sleep(0.05)\n"
+        "    sys.exit(7)\n"
+        "if __name__ == '__main__':\n"
+        "    told = Told()\n"
+        "    told.children = [multiprocessing.get_context('fork').Process(target=child) for _ in range(2)]\n"
+        "    [c.start() for c in told.children]\n"
+        "    print('ready', flush=True)\n"
+        "    [c.join() for c in told.children]\n"
+        "    print([c.exitcode for c in told.children], told.time_is_up)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout
+    process.stdout.readline()
+    subprocess.run(["sleep", "0.5"], check=True)
+    process.send_signal(signal.SIGUSR2)
+    assert process.communicate(timeout=30)[0].strip() == "[7, 7] True"
