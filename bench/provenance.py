@@ -46,7 +46,14 @@ def collect(precision: str, device: Any) -> dict[str, Any]:
         "host": socket.gethostname(),
         "slurm": {
             name.removeprefix("SLURM_").lower(): os.environ[name]
-            for name in ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT")
+            for name in (
+                "SLURM_JOB_ID",
+                "SLURM_ARRAY_JOB_ID",
+                "SLURM_ARRAY_TASK_ID",
+                "SLURM_RESTART_COUNT",
+                "SLURM_JOB_NODELIST",
+                "SLURM_NTASKS",
+            )
             if name in os.environ
         },
     }

@@ -104,11 +104,24 @@ def of_accounting(job_ids: Collection[str], since: str) -> dict[tuple[str, int],
         )  # fmt: skip
     except NoSlurm:
         return {}
-    found = {}
+    found: dict[tuple[str, int], TaskState] = {}
     for line in text.splitlines():
         job_id, state, node, code = line.split("|")
         job, _, index = job_id.partition("_")
-        if "[" not in index:  # a range of tasks that still wait: squeue has them one by one
-            word = state.split(" ")[0]  # `CANCELLED by 1000`
-            found[job, int(index or 0)] = TaskState(job_id, word, node, code)
+        word = state.split(" ")[0]  # `CANCELLED by 1000`
+        for number in indices(index):
+            if "[" not in index:
+                found[job, number] = TaskState(job_id, word, node, code)
+            elif word not in ACTIVE:  # tasks that ended together before they began; one that began has its own line
+                found.setdefault((job, number), TaskState(f"{job}_{number}", word, "", code))
+    return found
+
+
+def indices(text: str) -> list[int]:
+    """The indices in what Slurm writes after a job's id: `` is 0, `7`, `[1-3,8%2]`, `[0-8:4]`."""
+    found: list[int] = []
+    for part in text.strip("[]").split("%")[0].split(","):
+        first, _, rest = part.partition("-")
+        last, _, step = rest.partition(":")
+        found += range(int(first or 0), int(last or first or 0) + 1, int(step or 1))
     return found

@@ -177,7 +177,9 @@ def _lost(stands: Standing, sent: Sent | None, beat: Beat | None) -> Standing:
     if beat:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(beat.time))
         return replace(stands, state="lost", why=f"no sign of life since {when}, iteration {beat.iteration}")
-    return replace(stands, state="lost", why="never began, and the scheduler has forgotten it")
+    return replace(
+        stands, state="lost", why="never began, and the scheduler knows nothing of it: cancelled while it waited?"
+    )
 
 
 def last_lines(path: Path, count: int) -> list[str]:

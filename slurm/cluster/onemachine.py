@@ -196,12 +196,12 @@ def _start_accounting(cluster: OneMachine, database: int, accounting: int) -> No
     data, sock = folder / "mariadb", folder / "run" / "mariadb.socket"
     _run("mariadb-install-db", "--no-defaults", f"--datadir={data}", f"--user={user}",
          "--auth-root-authentication-method=normal", "--skip-test-db")  # fmt: skip
-    with (folder / "log" / "mariadb.log").open("w") as log:
-        subprocess.Popen(
-            [str(_which("mariadbd")), "--no-defaults", f"--datadir={data}", f"--socket={sock}", f"--port={database}",
-             "--bind-address=127.0.0.1", f"--user={user}", f"--pid-file={folder / 'run/mariadb.pid'}"],
-            stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
-            env=environment_of(cluster.conf),
+    with (folder / "log" / "mariadb.log").open("w") as log:  # it does not put itself into the background
+        subprocess.run(
+            ["setsid", "--fork", str(_which("mariadbd")), "--no-defaults", f"--datadir={data}", f"--socket={sock}",
+             f"--port={database}", "--bind-address=127.0.0.1", f"--user={user}",
+             f"--pid-file={folder / 'run/mariadb.pid'}"],
+            check=True, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment_of(cluster.conf),
         )  # fmt: skip
     _wait(sock.exists, f"MariaDB did not start: read {folder / 'log/mariadb.log'}")
     statements = (

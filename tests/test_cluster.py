@@ -1,0 +1,118 @@
+"""What of job arrays can be told without a cluster: profiles, shapes, and how states are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.cluster import launch
+from bench.errors import UserError
+from bench.spec import RunSpec, parse_arch
+from bench.studies import cifar_depth
+from slurm import profile, states
+
+
+def write(folder: Path, text: str) -> str:
+    path = folder / "site.toml"
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("gpu = 1", "gpu is no key: choose from account, constraint, cpus, gpus, mem, nodes, parallel, partition, preemption"),
+        ("[shape.huge]\ngpus = 1", "[shape.huge] is no shape: choose from cifar, deep, imagenet, report"),
+        ("[shape.deep]\ncpu = 1", "cpu is no key"),
+        ("gpus = '1'", "gpus '1' cannot be: give a whole number"),
+        ("gpus = true", "gpus True cannot be: give a whole number"),
+        ("cpus = 0", "cpus 0 is too few: give 1 or more"),
+        ("time = '00:00:00'", "time 00:00:00 is less than a minute"),
+        ("time = 'a day'", "time 'a day' is no time: give minutes, or HH:MM:SS, or D-HH:MM:SS"),
+        ("mem = 'lots'", "mem 'lots' is no size: give 500M or 8G"),
+        ("preemption = 'never'", "preemption 'never' cannot be: give requeue or stop"),
+        ("setup = 'module load cuda'", "setup 'module load cuda' cannot be: give a list of shell lines"),
+        ("gpus = ", "is no TOML"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_profile_is_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        launch.load_profile(write(tmp_path, text))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_every_profile_of_the_project_is_whole() -> None:
+    assert profile.names() == ["cpu", "default"]
+    for name in profile.names():
+        chosen = launch.load_profile(name)
+        for shape in launch.SHAPES:
+            launch.resolve(chosen, shape, {})
+
+
+def test_the_command_line_wins_over_the_shape_and_the_shape_over_the_file(tmp_path: Path) -> None:
+    chosen = launch.load_profile(write(tmp_path, "mem = '5G'\ncpus = 3\n[shape.deep]\nmem = '6G'"))
+    assert launch.resolve(chosen, "cifar", {}).mem == "5G"
+    assert launch.resolve(chosen, "deep", {}).mem == "6G"
+    assert launch.resolve(chosen, "deep", {"mem": "7G"}).mem == "7G"
+    assert launch.resolve(chosen, "deep", {}).cpus == 3
+
+
+def spec(net: str, seed: int = 0) -> RunSpec:
+    arch = parse_arch(net)
+    return RunSpec(arch, cifar_depth.recipe(arch, "paper", "cifar10", "all"), "cifar10", seed)
+
+
+def test_runs_are_arranged_by_shape_and_packed_and_cut(tmp_path: Path) -> None:
+    """1202 layers share no array with 20, and no task with anything."""
+    chosen = launch.load_profile("default")
+    runs = [spec(net, seed) for net in ("resnet-20-A", "resnet-1202-A") for seed in range(5)]
+    planned = launch.arrange(runs, chosen, {}, pack=2, limit=2)
+    assert [(each.shape, [len(task) for task in each.tasks]) for each in planned] == [
+        ("cifar", [2, 2]),
+        ("cifar", [1]),
+        ("deep", [1, 1]),
+        ("deep", [1, 1]),
+        ("deep", [1]),
+    ]
+    assert [run for each in planned for task in each.tasks for run in task] == runs
+    assert planned[0].profile.mem == "8G"
+    assert planned[2].profile.mem == "16G"
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [("90", 90), ("90:30", 91), ("1:30:00", 90), ("1-12", 2160), ("1-12:30", 2190), ("1-00:00:01", 1441)],
+)
+def test_times_are_read_as_slurm_reads_them(text: str, minutes: int) -> None:
+    assert profile.minutes(text) == minutes
+
+
+@pytest.mark.parametrize(("text", "megabytes"), [("500", 500), ("500M", 500), ("8G", 8192), ("1T", 1 << 20)])
+def test_sizes_are_read_as_slurm_reads_them(text: str, megabytes: int) -> None:
+    assert profile.megabytes(text) == megabytes
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"), [("", [0]), ("7", [7]), ("[1-3,8%2]", [1, 2, 3, 8]), ("[0-8:4]", [0, 4, 8]), ("[5]", [5])]
+)
+def test_indices_are_read_as_slurm_writes_them(text: str, numbers: list[int]) -> None:
+    assert states.indices(text) == numbers
+
+
+def test_a_run_that_diverged_has_failed_but_is_not_tried_again(tmp_path: Path) -> None:
+    """The same seed would diverge again; its NaN is a result."""
+    from bench import heartbeat
+    from bench.cluster import standing
+    from bench.store import RunFolder, write_json
+
+    run = spec("plain-20")
+    folder = RunFolder(tmp_path, run.run_id)
+    folder.path.mkdir()
+    heart = heartbeat.Heart(folder, None)
+    heart.beat("failed", kind="NaN", reason="the loss was not finite after 7 iterations")
+    write_json(folder.result, {})
+    (found,) = standing.survey([run], tmp_path).standings
+    assert (found.state, found.diverged) == ("failed", True)
+    assert found.why == "NaN: the loss was not finite after 7 iterations"
