@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slurm slurm-up slurm-down check regression clean
+.PHONY: demo test test-slurm benchmarks slurm-up slurm-down check regression clean
 
 demo: .venv/ready
 	$(BIN)/python bench/run.py --table cifar_depth --schedule smoke
@@ -13,6 +13,10 @@ test: .venv/ready
 
 test-slurm: .venv/ready
 	$(BIN)/python -m pytest -m slurm
+
+benchmarks: .venv/ready
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-json=/dev/null --publish
+	$(BIN)/python bench/run.py --table harness
 
 slurm-up: .venv/ready
 	$(BIN)/python -m slurm.cluster up --folder .slurm

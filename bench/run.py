@@ -171,6 +171,20 @@ def complexity(options: Options) -> int:
     return 0 if all(cost.closed_form for cost in counts.values()) else 1
 
 
+def harness(options: Options) -> int:
+    """Print what `make benchmarks` has measured of the harness itself, and write its page."""
+    from bench.report import harness as pages
+
+    figures = pages.load(MEASURED / "harness.json")
+    text = pages.render(figures)
+    if options.check:
+        return report("harness is not what tables/measured gives", differences(options.tables, {"harness.md": text}))
+    if not options.dry_run:
+        write_text(options.tables / "harness.md", text)
+    print(pages.render_terminal(figures))
+    return 0
+
+
 def differences(tables: Path, expected: dict[str, str]) -> list[str]:
     """A line for each page that is missing or differs from the expected text, with its first differing line."""
     lines = []
@@ -192,7 +206,7 @@ def report(heading: str, lines: Sequence[str]) -> int:
     return 1 if lines else 0
 
 
-TABLES: dict[str, Callable[[Options], int]] = {"complexity": complexity, "cifar_depth": cifar_depth}
+TABLES: dict[str, Callable[[Options], int]] = {"complexity": complexity, "cifar_depth": cifar_depth, "harness": harness}
 
 if __name__ == "__main__":
     sys.exit(main())

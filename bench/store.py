@@ -219,12 +219,21 @@ class RunFolder:
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run with its result, as read from a results folder."""
+    """A run with its result. What is long lies in its folder until it is asked for: there may be ten thousand of them."""
 
     spec: RunSpec
     result: Result
-    metrics: list[dict[str, Any]]
-    provenance: dict[str, Any]
+    folder: RunFolder
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The evaluation points, oldest first, read anew. Raises UserError."""
+        return self.folder.read_metrics()
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Where, when and by which code it was made, read anew. Raises UserError."""
+        return read_json(self.folder.provenance)
 
 
 def finished_runs(results: Path) -> dict[str, FinishedRun]:
@@ -235,8 +244,7 @@ def finished_runs(results: Path) -> dict[str, FinishedRun]:
         spec = read_spec(folder.spec)
         if spec.run_id != folder.run_id:
             raise UserError(f"{folder.spec} is of run {spec.run_id}: its folder must have that name")
-        result = folder.read_result()
-        runs[spec.run_id] = FinishedRun(spec, result, folder.read_metrics(), read_json(folder.provenance))
+        runs[spec.run_id] = FinishedRun(spec, folder.read_result(), folder)
     return runs
 
 

@@ -11,7 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: threads that spin
 
 import pytest
 
-pytest_plugins = ["slurm_site"]
+pytest_plugins = ["slurm_site", "harness_record"]
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from typing import Any
 
 from bench.report import published
 from bench.report.markdown import Footnotes, page, table, terminal_table, thousands
 from bench.report.verdict import MISSING, Verdict, judge_bound, judge_errors
 from bench.spec import Arch, Dataset, RunSpec, Schedule, Selection
-from bench.store import FinishedRun
+from bench.store import FinishedRun, Result
 from bench.studies.cifar_depth import (
     ARCHS,
     CITED,
@@ -55,6 +56,11 @@ class Variant:
     def spec(self, arch: Arch, seed: int) -> RunSpec:
         return RunSpec(arch, recipe(arch, self.schedule, self.dataset, self.selection), self.dataset, seed)
 
+
+SEEDS_APART = 3
+"""Seeds of a net whose curves a figure shows one by one; more become their mean and a band."""
+SEEDS_DRAWN = 25
+"""Seeds whose curves are read at all: more would not change the band for the eye."""
 
 PAPER = Variant("paper", "cifar10", "all")
 
@@ -199,7 +205,7 @@ def render(finished: dict[str, FinishedRun], variant: Variant, logs: dict[str, s
         table(cells, HEADERS, NUMERIC),
         notes.render(),
         _to_fill(all_rows, variant),
-        _figure(variant) if runs else "",
+        _figure(variant, all_rows) if runs else "",
         _depth(all_rows),
         _definitions(variant),
         _deviations(runs),
@@ -221,9 +227,13 @@ def _how_to_read(variant: Variant) -> str:
     )
 
 
-def _figure(variant: Variant) -> str:
+def _figure(variant: Variant, all_rows: Sequence[Row]) -> str:
     """The figure with what a reader needs to read it."""
     caption = "Training error dashed, test error bold."
+    most = max(len(row.runs) for row in all_rows)
+    if most > SEEDS_APART:
+        caption += f" Where a net has more than {SEEDS_APART} seeds: the mean and a band from the lowest to the highest"
+        caption += f", of the first {SEEDS_DRAWN} seeds." if most > SEEDS_DRAWN else "."
     if variant.dataset == "cifar10":
         caption += " Faint: the paper's own curves, read off Fig. 6"
         caption += (
@@ -295,27 +305,68 @@ def _deviations(runs: Sequence[FinishedRun]) -> str:
     return "\n".join(lines)
 
 
+RUNS_ONE_BY_ONE = 60
+"""Runs that a page lists one by one; more are put together by net, machine and code."""
+
+
 def _provenance(runs: Sequence[FinishedRun]) -> str:
     """Where each number comes from."""
     if not runs:
         return ""
+    return _one_by_one(runs) if len(runs) <= RUNS_ONE_BY_ONE else _put_together(runs)
+
+
+def _commit(facts: dict[str, Any]) -> str:
+    code = facts["code"]
+    return (code["commit"] or "unknown")[:10] + (" + patch" if code["patch"] else "")
+
+
+def _threads(facts: dict[str, Any]) -> str:
+    return str(facts["threads"]) if facts["device"]["kind"] == "cpu" else ""
+
+
+def _put_together(runs: Sequence[FinishedRun]) -> str:
+    """A line for all seeds of a net that ran on the same kind of machine by the same code."""
+    groups: dict[tuple[str, ...], list[tuple[Result, int]]] = {}
+    for run in runs:
+        facts = run.provenance
+        where = (facts["device"]["name"], _threads(facts), f"torch {facts['packages']['torch']}", _commit(facts))
+        groups.setdefault((run.spec.arch.label, *where), []).append((run.result, facts["restarts"]))
+    cells = []
+    for (net, *machine, commit), members in groups.items():
+        results = [result for result, _ in members]
+        cells.append(
+            [
+                net,
+                str(len(members)),
+                *machine,
+                f"{sum(result.wall_seconds for result in results) / 3600:,.1f}",
+                f"{fmean(result.images_per_second for result in results):.0f}",
+                str(sum(restarts for _, restarts in members)),
+                commit,
+            ]
+        )
+    headers = ["net", "runs", "device", "threads", "version", "hours in all", "images/s", "restarts", "commit"]
+    text = f"**Runs**\n\n{len(runs):,} runs, each with its own record in the results folder.\n\n"
+    return text + table(cells, headers, (1, 3, 5, 6, 7))
+
+
+def _one_by_one(runs: Sequence[FinishedRun]) -> str:
     cells = []
     for run in runs:
         facts, result = run.provenance, run.result
-        code = facts["code"]
-        commit = (code["commit"] or "unknown")[:10] + (" + patch" if code["patch"] else "")
         cells.append(
             [
                 f"`{run.spec.run_id}`",
                 f"{result.test_error:.2f}" if result.test_error is not None else result.status,
                 "" if result.train_error_full is None else f"{result.train_error_full:.2f}",
                 facts["device"]["name"],
-                str(facts["threads"]) if facts["device"]["kind"] == "cpu" else "",
+                _threads(facts),
                 f"torch {facts['packages']['torch']}",
                 f"{result.wall_seconds / 3600:.2f}",
                 f"{result.images_per_second:.0f}",
                 str(facts["restarts"]),
-                commit,
+                _commit(facts),
             ]
         )
     headers = [

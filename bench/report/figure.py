@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.report import published
-from bench.report.cifar_depth import Row, Variant
+from bench.report.cifar_depth import SEEDS_APART, SEEDS_DRAWN, Row, Variant
 from bench.store import write_bytes
 
 if TYPE_CHECKING:
@@ -72,11 +72,7 @@ def panel(axis: Axes, title: str, rows: Sequence[Row], paper: str, variant: Vari
                 points = published.curves().get((paper, f"{row.arch.label} {kind}"), [])
                 scale = total / 64_000 * 1e4 / unit  # the paper's length is drawn over this schedule's
                 axis.plot([x * scale for x, _ in points], [y for _, y in points], color=colour, alpha=0.25, lw=width)
-        for run in row.runs:
-            x = [point["iteration"] / unit for point in run.metrics]
-            label = row.arch.label if run is row.runs[0] else None
-            axis.plot(x, [p["train_error"] for p in run.metrics], color=colour, lw=0.9, ls=(0, (4, 2)))
-            axis.plot(x, [p["test_error"] for p in run.metrics], color=colour, lw=2.2, label=label)
+        errors(axis, row, colour, unit)
     axis.set(title=title, xlim=(0, total / unit), ylim=(0, top))
     axis.set_xlabel(f"iterations ({unit_name})" if unit_name else "iterations")
     for drop in {drop for row in rows for drop in row.runs[0].spec.recipe.drops}:
@@ -88,3 +84,22 @@ def panel(axis: Axes, title: str, rows: Sequence[Row], paper: str, variant: Vari
     if rows:
         below = (0.5, -0.16)  # under the axis, where no curve can run through it
         axis.legend(frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=below, ncols=3)
+
+
+def errors(axis: Axes, row: Row, colour: Any, unit: float) -> None:
+    """The curves of a net: each seed's where they are few, else their mean with a band from the lowest to the highest."""
+    curves = [run.metrics for run in row.runs[:SEEDS_DRAWN]]
+    x = [point["iteration"] / unit for point in curves[0]]
+    styles: list[tuple[str, dict[str, Any]]] = [
+        ("train_error", {"lw": 0.9, "ls": (0, (4, 2))}),
+        ("test_error", {"lw": 2.2}),
+    ]
+    for name, style in styles:
+        values = [[point[name] for point in curve] for curve in curves]
+        if len(values) > SEEDS_APART:
+            across = list(zip(*values, strict=True))
+            axis.fill_between(x, list(map(min, across)), list(map(max, across)), color=colour, alpha=0.15, lw=0)
+            values = [[sum(at) / len(at) for at in across]]
+        for number, y in enumerate(values):
+            label = row.arch.label if name == "test_error" and number == 0 else None
+            axis.plot(x, y, color=colour, label=label, **style)

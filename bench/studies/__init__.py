@@ -9,7 +9,11 @@ from typing import Literal
 
 from bench.studies import cifar_depth, complexity
 
-TABLES: dict[str, str] = {"complexity": complexity.TITLE, "cifar_depth": cifar_depth.TITLE}
+TABLES: dict[str, str] = {
+    "complexity": complexity.TITLE,
+    "cifar_depth": cifar_depth.TITLE,
+    "harness": "how the harness itself scales: submission, status, report",
+}
 """Table -> a line on it."""
 
 Cluster = Literal["local", "slurm"]

@@ -1,0 +1,44 @@
+"""`make benchmarks` measures; with --publish the figures are kept, and `--table harness` prints them."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import provenance
+from bench.report import harness
+from bench.report.harness import Figure, Figures
+
+MEASURED = Path(__file__).resolve().parents[1] / "tables" / "measured" / "harness.json"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--publish", action="store_true", help="keep the figures in tables/measured/harness.json")
+
+
+def pytest_benchmark_update_json(config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]) -> None:
+    """Keep what the page needs, from what pytest-benchmark has measured."""
+    if not config.getoption("--publish"):
+        return
+    figures = []
+    for measured in benchmarks:
+        extra = dict(measured.extra_info)
+        rounds = tuple(round(seconds, 3) for seconds in measured.stats.data)
+        figures.append(
+            Figure(
+                name=measured.name.removeprefix("test_"),
+                runs=extra["runs"],
+                seconds=rounds,
+                peak_mb=extra["peak_mb"],
+                calls=extra.get("calls"),
+                calls_of_ten=extra.get("calls_of_ten"),
+            )
+        )
+    version = subprocess.run(["sinfo", "--version"], capture_output=True, text=True).stdout.strip()
+    code = provenance.code()
+    commit = (code["commit"] or "unknown")[:10] + (" + patch" if code["patch"] else "")
+    harness.save(MEASURED, Figures(provenance.cpu_name(), platform.python_version(), version, commit, tuple(figures)))
