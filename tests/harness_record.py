@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ def pytest_benchmark_update_json(config: pytest.Config, benchmarks: list[Any], o
                 calls_of_ten=extra.get("calls_of_ten"),
             )
         )
-    version = subprocess.run(["sinfo", "--version"], capture_output=True, text=True).stdout.strip()
+    version = next(extra["slurm"] for b in benchmarks if "slurm" in (extra := b.extra_info))
     code = provenance.code()
     commit = (code["commit"] or "unknown")[:10] + (" + patch" if code["patch"] else "")
     harness.save(MEASURED, Figures(provenance.cpu_name(), platform.python_version(), version, commit, tuple(figures)))

@@ -96,7 +96,9 @@ def test_plan_and_submit(benchmark: Any, watched: Watched, busy_site: Site, tmp_
     said = benchmark.pedantic(watched, setup=fresh, rounds=3)
     assert f"{MANY} to send" in said
     benchmark.extra_info.update(runs=MANY, peak_mb=watched.peak_mb, calls=watched.calls(), calls_of_ten=of_ten)
-    busy_site.call("scancel", "--user", "root")
+    benchmark.extra_info["slurm"] = busy_site.call("sinfo", "--version").strip()
+    for table in tables:
+        busy_site.call("scancel", *{task.partition("_")[0] for task in table.tasks()})
 
 
 def test_status(benchmark: Any, watched: Watched, busy_site: Site, tmp_path: Path) -> None:
