@@ -14,15 +14,15 @@ from bench.report.harness import Figure, Figures
 
 MEASURED = Path(__file__).resolve().parents[1] / "tables" / "measured" / "harness.json"
 
+FIGURES = pytest.StashKey[Figures]()
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--publish", action="store_true", help="keep the figures in tables/measured/harness.json")
 
 
 def pytest_benchmark_update_json(config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]) -> None:
-    """Keep what the page needs, from what pytest-benchmark has measured."""
-    if not config.getoption("--publish"):
-        return
+    """Put together what the page needs, from what pytest-benchmark has measured."""
     figures = []
     for measured in benchmarks:
         extra = dict(measured.extra_info)
@@ -40,4 +40,10 @@ def pytest_benchmark_update_json(config: pytest.Config, benchmarks: list[Any], o
     version = next(extra["slurm"] for b in benchmarks if "slurm" in (extra := b.extra_info))
     code = provenance.code()
     commit = (code["commit"] or "unknown")[:10] + (" + patch" if code["patch"] else "")
-    harness.save(MEASURED, Figures(provenance.cpu_name(), platform.python_version(), version, commit, tuple(figures)))
+    config.stash[FIGURES] = Figures(provenance.cpu_name(), platform.python_version(), version, commit, tuple(figures))
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Keep the figures of a run in which nothing failed."""
+    if session.config.getoption("--publish") and exitstatus == 0:
+        harness.save(MEASURED, session.config.stash[FIGURES])
