@@ -18,6 +18,11 @@ from bench.provenance import ROOT
 from bench.spec import Dataset, Schedule, Selection
 from bench.studies import Cluster
 
+_PROFILES = "(default: the profile's)"
+ProfileName = Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint=_PROFILES)]
+ProfileNumber = Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint=_PROFILES)]
+Flag = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]
+
 
 @dataclass(frozen=True)
 class SlurmOptions:
@@ -25,45 +30,47 @@ class SlurmOptions:
 
     profile: Annotated[str, tyro.conf.arg(metavar="NAME")] = "default"
     """Profile in slurm/profiles, or path of a .toml file."""
-    partition: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    partition: ProfileName = None
     """Partition, as the site names it."""
-    account: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    account: ProfileName = None
     """Account that is charged."""
-    qos: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    qos: ProfileName = None
     """Quality of service."""
-    constraint: Annotated[str | None, tyro.conf.arg(metavar="FEATURE")] = None
+    constraint: Annotated[str | None, tyro.conf.arg(metavar="FEATURE", help_behavior_hint=_PROFILES)] = None
     """Feature that the nodes must have."""
-    nodes: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    nodes: ProfileNumber = None
     """Nodes of one run."""
-    tasks_per_node: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    tasks_per_node: ProfileNumber = None
     """Processes of one run on each of its nodes."""
-    gpus: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    gpus: ProfileNumber = None
     """GPUs of each process; 0 computes on CPUs."""
-    cpus: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    cpus: ProfileNumber = None
     """Cores of each process."""
-    mem: Annotated[str | None, tyro.conf.arg(metavar="SIZE")] = None
+    mem: Annotated[str | None, tyro.conf.arg(metavar="SIZE", help_behavior_hint=_PROFILES)] = None
     """Memory on each node, such as 8G."""
-    time: Annotated[str | None, tyro.conf.arg(metavar="LIMIT")] = None
+    time: Annotated[str | None, tyro.conf.arg(metavar="LIMIT", help_behavior_hint=_PROFILES)] = None
     """Time limit of a task, such as 4:00:00. A run that needs longer is requeued and goes on."""
-    parallel: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    parallel: ProfileNumber = None
     """Tasks of an array that may run at once."""
-    preemption: Literal["requeue", "stop"] | None = None
+    preemption: Annotated[
+        Literal["requeue", "stop"] | None, tyro.conf.arg(metavar="{requeue,stop}", help_behavior_hint=_PROFILES)
+    ] = None
     """What happens to a task whose time is up or that is preempted."""
-    signal_seconds: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
+    signal_seconds: ProfileNumber = None
     """How long before its time is up a task is told to save."""
-    setup: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LINE ...")] = ()
+    setup: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LINE ...", help_behavior_hint=_PROFILES)] = ()
     """Shell lines before a task starts, such as 'module load cuda'."""
     pack: Annotated[int, tyro.conf.arg(metavar="K")] = 1
     """Put K runs of small nets side by side on one GPU, or on the CPU, in a Slurm task as on this machine."""
-    wait: bool = False
+    wait: Flag = False
     """Stay, and show how far the runs are, until all have ended."""
-    status: bool = False
+    status: Flag = False
     """Say how every run stands, and stop."""
-    retry: Literal["failed"] | None = None
+    retry: Annotated[Literal["failed"] | None, tyro.conf.arg(metavar="failed", help_behavior_hint="")] = None
     """Send only the runs that failed or were lost."""
-    logs: Annotated[str | None, tyro.conf.arg(metavar="RUN")] = None
+    logs: Annotated[str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="")] = None
     """Show the end of a run's log; RUN is the beginning of its name."""
-    cancel: bool = False
+    cancel: Flag = False
     """End what this table has in the queue, and nothing else."""
 
     @property
@@ -79,7 +86,7 @@ class SlurmOptions:
 
 @dataclass(frozen=True)
 class Options:
-    table: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = ()
+    table: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...", help_behavior_hint="(required)")] = ()
     """Tables to fill, or `all`."""
     cluster: Cluster = "local"
     """Where runs are computed: on this machine, one for each GPU or one after another on a CPU; or as Slurm job arrays."""
@@ -87,29 +94,29 @@ class Options:
     """Iterations: the paper's 64,000; short, 4,000; or smoke, minutes on the digits that ship with scikit-learn."""
     seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 1
     """Runs of each net, with seeds 0 to N-1."""
-    only: Annotated[str | None, tyro.conf.arg(metavar="GLOB")] = None
+    only: Annotated[str | None, tyro.conf.arg(metavar="GLOB", help_behavior_hint="")] = None
     """Only the nets whose name matches this glob, for example 'resnet-*'; or one net of any depth 6n+2."""
-    dataset: Annotated[Dataset | None, tyro.conf.arg(metavar="{cifar10,digits}")] = None
+    dataset: Annotated[Dataset | None, tyro.conf.arg(metavar="{cifar10,digits}", help_behavior_hint="")] = None
     """Data set; left out, it is the schedule's: cifar10, or digits for smoke."""
     selection: Selection = "all"
     """Train on all training images, or on 45k of CIFAR-10's 50k with 5k held out."""
     data: Annotated[Path, tyro.conf.arg(metavar="DIR")] = ROOT / "data"
     """Folder that holds cifar-10-batches-py."""
-    download: bool = False
+    download: Flag = False
     """Download CIFAR-10 into --data where it is missing."""
     results: Annotated[Path, tyro.conf.arg(metavar="DIR")] = ROOT / "results"
     """Folder of the runs: checkpoints, curves, results."""
     tables: Annotated[Path, tyro.conf.arg(metavar="DIR")] = ROOT / "tables"
     """Folder that Markdown and figures are written to."""
-    dry_run: bool = False
+    dry_run: Flag = False
     """Print what would be run, and stop."""
-    report: bool = False
+    report: Flag = False
     """Run nothing: write the tables from the runs that are finished."""
-    check: bool = False
+    check: Flag = False
     """Write nothing: fail where counts, or the committed tables, differ from what they are made of."""
-    force: bool = False
+    force: Flag = False
     """Run again what has a result already."""
-    publish: bool = False
+    publish: Flag = False
     """Copy the finished runs of these tables, without checkpoints, to tables/measured, and write the tables."""
     slurm: tyro.conf.OmitArgPrefixes[SlurmOptions] = SlurmOptions()
 
@@ -168,6 +175,8 @@ def check(options: Options) -> Options:
         raise UserError(f"{' and '.join(asked)} are different questions: give one of them")
     if asked and (options.report or options.check or options.publish or options.force):
         raise UserError(f"{asked[0]} goes without --report, --check, --publish and --force: leave those out")
+    if options.cluster == "local":
+        _check_local(options.slurm)
     if options.slurm.pack < 1:
         raise UserError(f"--pack {options.slurm.pack} is no number of runs: give 1 or more")
     dataset = options.dataset or studies.cifar_depth.DEFAULT_DATASET[options.schedule]
@@ -178,6 +187,18 @@ def check(options: Options) -> Options:
 
         return replace(options, table=tuple(studies.TABLES))
     return options
+
+
+def _check_local(slurm: SlurmOptions) -> None:
+    """Raise UserError where something is asked that only Slurm could do."""
+    given = [*slurm.overrides, *(["wait"] if slurm.wait else []), *(["profile"] if slurm.profile != "default" else [])]
+    if given:
+        raise UserError(f"--{given[0].replace('_', '-')} is for Slurm: add --cluster slurm, or leave it out")
+    if slurm.retry:
+        raise UserError(
+            "--retry failed is for Slurm: add --cluster slurm; on this machine the same command without it runs again "
+            "whatever has no result"
+        )
 
 
 def _first_sentence(box: str) -> str:

@@ -22,6 +22,7 @@ from bench.spec import RunSpec  # noqa: E402
 from bench.store import RunFolder, write_probe, write_text  # noqa: E402
 
 MEASURED = ROOT / "tables" / "measured"
+GUIDE = ROOT / "REPRODUCE.md"
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 
@@ -53,7 +54,7 @@ def cifar_depth(options: Options) -> int:
         print(plan.describe(specs, options.results))
         return 0
     if options.check:
-        return report("cifar_depth is not what tables/measured gives", check_cifar_depth(options.tables))
+        return report("cifar_depth is not what tables/measured gives", check_cifar_depth(options.tables) + check_cost())
     status = 0
     write_probe(options.tables, "--tables")  # rather now than after the last run
     if not options.report and not options.publish:
@@ -114,6 +115,7 @@ def publish(specs: Sequence[RunSpec], results: Path) -> None:
             for name in ("spec", "metrics", "provenance", "result"):
                 write_text(getattr(target, name), getattr(source, name).read_text())
             print(f"{spec.run_id} -> {target.path}")
+    write_text(GUIDE, cost_in_guide())
 
 
 def write_cifar_depth(finished: plan.Finished, variant: plan.Variant, tables: Path, logs: dict[str, str]) -> list[Path]:
@@ -122,11 +124,10 @@ def write_cifar_depth(finished: plan.Finished, variant: plan.Variant, tables: Pa
     from bench.report import figure
 
     rows = pages.rows(finished, variant)
-    written = [tables / f"{variant.name}.md"]
-    write_text(written[0], pages.render(finished, variant, logs))
-    if any(row.runs for row in rows):
-        written += figure.draw(tables / "figures" / variant.name, rows, variant)
-    return written
+    target, text = tables / f"{variant.name}.md", pages.render(finished, variant, logs)
+    drawn = figure.draw(tables / "figures" / variant.name, rows, variant) if any(row.runs for row in rows) else []
+    write_text(target, text)  # last: whatever is damaged has been found by now
+    return [target, *drawn]
 
 
 def check_cifar_depth(tables: Path) -> list[str]:
@@ -141,6 +142,19 @@ def check_cifar_depth(tables: Path) -> list[str]:
     ignored = {path.name for path in tables.glob("cifar_depth*.smoke*.md")} | {"cifar_depth.smoke.md"}
     strays = {path.name for path in tables.glob("cifar_depth*.md")} - expected.keys() - ignored
     return lines + [f"{tables / name}: no results in tables/measured give this page" for name in sorted(strays)]
+
+
+def cost_in_guide() -> str:
+    """REPRODUCE.md with the cost of the study as the committed runs give it."""
+    from bench.report import cost
+    from bench.store import finished_runs
+
+    return cost.with_cost(GUIDE.read_text(), finished_runs(MEASURED))
+
+
+def check_cost() -> list[str]:
+    """A line where the table of cost in REPRODUCE.md is not what the committed runs give."""
+    return differences(GUIDE.parent, {GUIDE.name: cost_in_guide()})
 
 
 def complexity(options: Options) -> int:
@@ -173,14 +187,16 @@ def complexity(options: Options) -> int:
 
 def harness(options: Options) -> int:
     """Print what `make benchmarks` has measured of the harness itself, and write its page."""
+    if options.dry_run:
+        print("harness runs nothing: it shows what `make benchmarks` has measured")
+        return 0
     from bench.report import harness as pages
 
     figures = pages.load(MEASURED / "harness.json")
     text = pages.render(figures)
     if options.check:
         return report("harness is not what tables/measured gives", differences(options.tables, {"harness.md": text}))
-    if not options.dry_run:
-        write_text(options.tables / "harness.md", text)
+    write_text(options.tables / "harness.md", text)
     print(pages.render_terminal(figures))
     return 0
 

@@ -33,8 +33,8 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "--table is missing: choose from complexity, cifar_depth, all"),
-        (("--table", "cifar"), "--table cifar is no table: choose from complexity, cifar_depth, all"),
+        ((), "--table is missing: choose from complexity, cifar_depth, harness, all"),
+        (("--table", "cifar"), "--table cifar is no table: choose from complexity, cifar_depth, harness, all"),
         (
             ("--table", "cifar_depth", "--only", "vgg*"),
             "--only vgg* matches no net of cifar_depth: it has plain-20, plain-32",
@@ -44,6 +44,10 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (("--table", "cifar_depth", "--seeds", "0"), "--seeds 0 is no number of runs: give 1 or more"),
         (("--table", "cifar_depth", "--seeds", "-3"), "--seeds -3 is no number of runs: give 1 or more"),
         (("--table", "cifar_depth", "--seeds", "x"), "--seeds: invalid literal for int() with base 10: 'x'"),
+        (("--table", "cifar_depth", "--gpus", "2"), "--gpus is for Slurm: add --cluster slurm"),
+        (("--table", "cifar_depth", "--retry", "failed"), "--retry failed is for Slurm: add --cluster slurm"),
+        (("--table", "cifar_depth", "--status", "--cancel"), "--status and --cancel are different questions"),
+        (("--table", "cifar_depth", "--pack", "0"), "--pack 0 is no number of runs: give 1 or more"),
         (("--table", "cifar_depth", "--cluster", "pbs"), "invalid choice 'pbs' for argument '--cluster'"),
         (("--tabel", "cifar_depth"), "Unrecognized options: --tabel, cifar_depth: did you mean --table?"),
         (("--table", "cifar_depth", "--check", "--force"), "--check writes and runs nothing"),
@@ -113,7 +117,7 @@ def test_the_plan_names_every_run(command: Command) -> None:
 
 
 def test_several_tables_and_all_of_them(command: Command) -> None:
-    several = command("--table", "complexity", "cifar_depth", "--dry-run").stdout
+    several = command("--table", "complexity", "cifar_depth", "harness", "--dry-run").stdout
     assert several == command("--table", "all", "--dry-run").stdout
     assert "complexity counts imagenet-plain-18" in several
     assert "11 runs in " in several

@@ -12,11 +12,11 @@ from pathlib import Path
 from filelock import FileLock
 
 from bench.cluster import launch, records, standing
-from bench.cluster.estimate import Estimator
 from bench.cluster.launch import Launch
 from bench.cluster.standing import Standing, Survey
 from bench.errors import UserError
 from bench.job import format_duration
+from bench.measure.estimate import Estimator
 from bench.options import Options
 from bench.spec import RunSpec
 from bench.store import FinishedRun, write_probe

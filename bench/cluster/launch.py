@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.cluster import records, snapshot
-from bench.cluster.estimate import Estimate, Estimator
 from bench.cluster.records import SentArray, Submission
 from bench.cluster.task import Work, report, work
 from bench.errors import UserError
+from bench.measure.estimate import Estimate, Estimator
 from bench.spec import Arch, RunSpec
 from slurm import array, profile, site
 from slurm.array import Array

@@ -12,7 +12,7 @@ from bench.studies import cifar_depth, complexity
 TABLES: dict[str, str] = {
     "complexity": complexity.TITLE,
     "cifar_depth": cifar_depth.TITLE,
-    "harness": "how the harness itself scales: submission, status, report",
+    "harness": "How the harness itself scales: submission, status, report",
 }
 """Table -> a line on it."""
 
