@@ -101,6 +101,20 @@ def test_indices_are_read_as_slurm_writes_them(text: str, numbers: list[int]) ->
     assert states.indices(text) == numbers
 
 
+@pytest.mark.parametrize(
+    ("reason", "why"),
+    [
+        ("Priority", "Priority"),
+        ("None", ""),
+        ("BadConstraints", "BadConstraints: no node has what it asks for"),
+        ("QOSMaxCpuPerUserLimit", "QOSMaxCpuPerUserLimit: a limit of your account or QOS"),
+        ("(launch failed requeued held)", "launch failed requeued held: `scontrol release 1_2` lets it go"),
+    ],
+)
+def test_a_reason_that_does_not_pass_by_itself_is_explained(reason: str, why: str) -> None:
+    assert states.TaskState("1_2", "PENDING", "", reason).why == why
+
+
 def test_a_run_that_diverged_has_failed_but_is_not_tried_again(tmp_path: Path) -> None:
     """The same seed would diverge again; its NaN is a result."""
     from bench import heartbeat

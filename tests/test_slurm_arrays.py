@@ -70,6 +70,19 @@ def test_cancel_ends_this_table_and_nothing_else(table: Tables, tmp_path: Path) 
     study.site.call("scancel", other)
 
 
+def test_why_a_run_waits_is_said(table: Tables) -> None:
+    study = table("--only", "resnet-8-A", "--seeds", "2")
+    study.site.call("scontrol", "update", "nodename=n[0-3]", "state=drain", "reason=test")
+    study.send()
+    held, *_ = study.tasks()
+    study.site.call("scontrol", "hold", held)
+    study.site.wait("the hold", lambda: any("held" in line for line in study.status().values()), patience=30)
+    first, second = study.status().values()
+    assert re.match(r"queued   JobHeld\w+: ", first)
+    assert re.match(r"queued   (Resources|Priority|None|ReqNodeNotAvail)", second)
+    study.site.call("scontrol", "update", "nodename=n[0-3]", "state=resume")
+
+
 def test_a_job_runs_the_code_that_was_sent(table: Tables, tmp_path: Path) -> None:
     """A commit made between submission and start does not reach the job."""
     clone = tmp_path / "a clone"
