@@ -9,31 +9,48 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import provenance
 from bench.errors import Interrupted, UserError
 from bench.heartbeat import Attempt, Heart, kind_of
-from bench.spec import RunSpec
+from bench.spec import CifarRecipe, RunSpec
 from bench.store import Result, RunFolder, read_json, write_json, write_probe
 
 if TYPE_CHECKING:
     import torch
 
+    from bench.training.feed import Feed
     from bench.training.loop import Report
+    from bench.training.processes import Processes
 
 LOG_SECONDS = 30.0
+WAITING_SAID = 0.02
+"""Share of the time spent waiting for data from which the log says so."""
 PATIENCE = 300.0
 """Seconds that a task waits for an earlier attempt of its own to let go of the run."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where data are and how they are read: no part of a run's identity."""
+
+    folder: Path
+    download: bool = False
+    skip_broken: bool = False
+    workers: int | None = None
+    """Processes that load images for each process that trains; None: as many as it has cores."""
 
 
 def format_report(run_id: str, report: Report) -> str:
     """One plain line of progress: iteration, loss, error, images/s, ETA."""
     test = "" if report.test_error is None else f"  test {report.test_error:5.2f} %"
+    waiting = f"  waits for data {report.waiting:.0%}" if report.waiting > WAITING_SAID else ""
     return (
         f"{run_id}  {report.iteration}/{report.iterations}  loss {report.loss:.4f}  train {report.error:5.2f} %{test}"
-        f"  {report.images_per_second:.0f} images/s  ETA {format_duration(report.seconds_left)}"
+        f"  {report.images_per_second:.0f} images/s{waiting}  ETA {format_duration(report.seconds_left)}"
     )
 
 
@@ -51,8 +68,7 @@ def format_duration(seconds: float) -> str:
 def run(
     spec: RunSpec,
     results: Path,
-    data_folder: Path,
-    download: bool = False,
+    source: Source,
     force: bool = False,
     on_report: Callable[[Report], None] = lambda report: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -68,7 +84,7 @@ def run(
     """
     folder = RunFolder(results, spec.run_id)
     if place[0] > 0:
-        _train(spec, folder, data_folder, False, on_report, should_stop, place)
+        _train(spec, folder, source, on_report, should_stop, place)
         return folder.path
     write_probe(results)
     heart = Heart(folder, attempt)
@@ -90,9 +106,7 @@ def run(
 
         try:
             say.line(_begin(folder, spec))
-            result = _train(
-                spec, folder, data_folder, download, report, lambda: should_stop() or heart.superseded, place
-            )
+            result = _train(spec, folder, source, report, lambda: should_stop() or heart.superseded, place)
             facts = {**read_json(folder.provenance), "ended": provenance.now(), "wall_seconds": result.wall_seconds}
             write_json(folder.provenance, facts)
             folder.write_result(result)
@@ -115,20 +129,31 @@ def run(
 def _train(
     spec: RunSpec,
     folder: RunFolder,
-    data_folder: Path,
-    download: bool,
+    source: Source,
     on_report: Callable[[Report], None],
     should_stop: Callable[[], bool],
     place: tuple[int, int],
 ) -> Result:
     """Train the net, together with the other processes where there are some."""
-    from bench.training import data, loop
+    from bench.training import loop
     from bench.training.processes import connected
 
-    dataset = data.load(spec.dataset, data_folder, spec.recipe.selection, download)
     device = _device()
-    with connected(*place, device) as processes:
-        return loop.train(spec, folder, dataset, device, on_report, should_stop, processes)
+    with connected(*place, device) as processes, contextlib.closing(_feed(spec, source, device, processes)) as feed:
+        return loop.train(spec, folder, feed, device, on_report, should_stop, processes)
+
+
+def _feed(spec: RunSpec, source: Source, device: torch.device, processes: Processes) -> Feed:
+    """The data of a run."""
+    if isinstance(spec.recipe, CifarRecipe):
+        from bench.training import data
+        from bench.training.feed import MemoryFeed
+
+        dataset = data.load(spec.dataset, source.folder, spec.recipe.selection, source.download)
+        return MemoryFeed(spec.recipe, dataset, device, processes)
+    from bench.training.folder_feed import open_folder
+
+    return open_folder(spec, source.folder, source.skip_broken, source.workers, device, processes)
 
 
 def _device() -> torch.device:

@@ -48,15 +48,14 @@ class Jobs:
     """What `job.run` is told besides the run."""
 
     results: Path
-    data: Path
-    download: bool
+    source: job.Source
     force: bool
 
     def do(self, spec: RunSpec, report: Callable[[Report], None], should_stop: Callable[[], bool]) -> Outcome:
         """Bring one run to its end. Raises nothing but KeyboardInterrupt."""
         folder = RunFolder(self.results, spec.run_id)
         try:
-            job.run(spec, self.results, self.data, self.download, self.force, report, should_stop)
+            job.run(spec, self.results, self.source, self.force, report, should_stop)
             result = folder.read_result()
         except Busy as error:
             return Outcome("busy", f"run.py: {error}")
@@ -155,10 +154,10 @@ def _side_by_side(
     should_stop: Callable[[], bool],
 ) -> int:
     """Each run in a process of its own: it sees one GPU, and what kills it leaves the others alone."""
-    from bench.training import data
+    for dataset, selection in dict.fromkeys((s.dataset, s.cifar.selection) for s in specs if s.arch.family == "cifar"):
+        from bench.training import data
 
-    for dataset, selection in dict.fromkeys((s.dataset, s.recipe.selection) for s in specs):
-        data.load(dataset, jobs.data, selection, jobs.download)  # once, and a mistake is said once
+        data.load(dataset, jobs.source.folder, selection, jobs.source.download)  # once, and a mistake is said once
     free, waiting, children = list(places), list(enumerate(specs, start=1)), list[_Child]()
     status, ending = 0, None
     try:

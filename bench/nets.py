@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.spec import Arch, RunSpec
+from bench.spec import Arch, ImageNetRecipe, RunSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,4 +38,5 @@ def build_for_run(spec: RunSpec) -> nn.Module:
 
     with torch.random.fork_rng():
         torch.manual_seed(spec.seed)
-        return build(spec.arch, 10, spec.recipe.bn_group, spec.recipe.init)
+        classes = spec.recipe.classes if isinstance(spec.recipe, ImageNetRecipe) else 10
+        return build(spec.arch, classes, spec.recipe.bn_group, spec.recipe.init)

@@ -14,6 +14,7 @@ import tyro
 
 from bench import studies
 from bench.errors import UserError
+from bench.job import Source
 from bench.provenance import ROOT
 from bench.spec import Dataset, Schedule, Selection
 from bench.studies import Cluster
@@ -85,6 +86,23 @@ class SlurmOptions:
 
 
 @dataclass(frozen=True)
+class ElsewhereOptions:
+    """Nets that were trained elsewhere: tested here, on a CPU too."""
+
+    evaluate: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
+    """Test the CIFAR-10 net in this file, a state dict of PyTorch, and stop; with --arch, --normalise and --data."""
+    weights: Annotated[str | None, tyro.conf.arg(metavar="torchvision|FILE", help_behavior_hint="")] = None
+    """Test torchvision's released weights, or those in a file (with --arch), on the val folder in --data, and add them to
+    the page of an ImageNet table."""
+    arch: Annotated[str | None, tyro.conf.arg(metavar="NET", help_behavior_hint="")] = None
+    """The net in the file: resnet-56-A, or imagenet-resnet-50-B-stride3x3."""
+    normalise: Literal["per-pixel", "per-channel", "imagenet"] = "per-pixel"
+    """How the CIFAR-10 net was shown its images."""
+    ensemble: Flag = False
+    """Test the finished runs of imagenet_multiscale together (Table 5), on the val folder in --data."""
+
+
+@dataclass(frozen=True)
 class Options:
     table: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...", help_behavior_hint="(required)")] = ()
     """Tables to fill, or `all`."""
@@ -96,14 +114,18 @@ class Options:
     """Runs of each net, with seeds 0 to N-1."""
     only: Annotated[str | None, tyro.conf.arg(metavar="GLOB", help_behavior_hint="")] = None
     """Only the nets whose name matches this glob, for example 'resnet-*'; or one net of any depth 6n+2."""
-    dataset: Annotated[Dataset | None, tyro.conf.arg(metavar="{cifar10,digits}", help_behavior_hint="")] = None
-    """Data set; left out, it is the schedule's: cifar10, or digits for smoke."""
+    dataset: Annotated[Dataset | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None
+    """cifar10, digits, imagenet, or imagefolder: any folder of train/CLASS/* and val/CLASS/*. Left out, the table's own."""
     selection: Selection = "all"
     """Train on all training images, or on 45k of CIFAR-10's 50k with 5k held out."""
     data: Annotated[Path, tyro.conf.arg(metavar="DIR")] = ROOT / "data"
-    """Folder that holds cifar-10-batches-py."""
+    """Folder that holds cifar-10-batches-py, or train/ and val/ of an image folder."""
     download: Flag = False
     """Download CIFAR-10 into --data where it is missing."""
+    skip_broken: Flag = False
+    """Leave out images that cannot be decoded, and count them, instead of ending before the training starts."""
+    workers: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: as many as cores)")] = None
+    """Processes that load images from folders, for each process that trains."""
     results: Annotated[Path, tyro.conf.arg(metavar="DIR")] = ROOT / "results"
     """Folder of the runs: checkpoints, curves, results."""
     tables: Annotated[Path, tyro.conf.arg(metavar="DIR")] = ROOT / "tables"
@@ -118,7 +140,13 @@ class Options:
     """Run again what has a result already."""
     publish: Flag = False
     """Copy the finished runs of these tables, without checkpoints, to tables/measured, and write the tables."""
+    elsewhere: tyro.conf.OmitArgPrefixes[ElsewhereOptions] = ElsewhereOptions()
     slurm: tyro.conf.OmitArgPrefixes[SlurmOptions] = SlurmOptions()
+
+    @property
+    def source(self) -> Source:
+        """Where data are and how they are read."""
+        return Source(self.data, self.download, self.skip_broken, self.workers)
 
     def report_arguments(self, table: str) -> tuple[str, ...]:
         """The command line that writes the pages of the same runs from what is finished."""
@@ -126,6 +154,7 @@ class Options:
         words += ["--selection", self.selection]
         words += ["--only", self.only] if self.only is not None else []
         words += ["--dataset", self.dataset] if self.dataset is not None else []
+        words += ["--data", str(self.data.resolve())] if self.dataset == "imagefolder" else []
         return (*words, "--results", str(self.results.resolve()), "--tables", str(self.tables.resolve()))
 
 
@@ -161,6 +190,14 @@ def describe() -> str:
 def check(options: Options) -> Options:
     """The options, with `all` spelt out. Raises UserError for values that no run can have."""
     choices = f"choose from {', '.join([*studies.TABLES, 'all'])}"
+    if options.elsewhere.evaluate:
+        if options.table:
+            raise UserError("--evaluate tests one file and fills no table: leave out --table")
+        if options.elsewhere.arch is None:
+            raise UserError(f"--evaluate {options.elsewhere.evaluate}: add --arch, such as resnet-56-A")
+        if options.dataset not in (None, "cifar10"):
+            raise UserError(f"--evaluate tests on cifar10, not {options.dataset}: for ImageNet nets use --weights")
+        return options
     if not options.table:
         raise UserError(f"--table is missing: {choices}")
     for name in options.table:
@@ -179,6 +216,7 @@ def check(options: Options) -> Options:
         _check_local(options.slurm)
     if options.slurm.pack < 1:
         raise UserError(f"--pack {options.slurm.pack} is no number of runs: give 1 or more")
+    _check_elsewhere(options)
     dataset = options.dataset or studies.cifar_depth.DEFAULT_DATASET[options.schedule]
     if options.selection != "all" and dataset != "cifar10":
         raise UserError(f"--selection {options.selection} is a split of cifar10: leave it out for {dataset}")
@@ -187,6 +225,19 @@ def check(options: Options) -> Options:
 
         return replace(options, table=tuple(studies.TABLES))
     return options
+
+
+def _check_elsewhere(options: Options) -> None:
+    """Raise UserError where weights from elsewhere are given to a table that has no place for them."""
+    asked, tables = options.elsewhere, [*studies.imagenet.STUDIES]
+    if asked.weights and not all(name in tables for name in options.table):
+        raise UserError(f"--weights {asked.weights} is for ImageNet tables: choose from {', '.join(tables)}")
+    if asked.ensemble and options.table != ("imagenet_multiscale",):
+        raise UserError("--ensemble is Table 5: give it with --table imagenet_multiscale")
+    if asked.weights not in (None, "torchvision") and asked.arch is None:
+        raise UserError(f"--weights {asked.weights}: add --arch, such as imagenet-resnet-50-B-stride3x3")
+    if asked.arch and asked.weights in (None, "torchvision"):
+        raise UserError(f"--arch {asked.arch} says what net is in a file: give the file with --weights or --evaluate")
 
 
 def _check_local(slurm: SlurmOptions) -> None:

@@ -15,12 +15,15 @@ from bench.studies import cifar_depth as study
 if TYPE_CHECKING:
     from bench.options import Options
     from bench.report.cifar_depth import Variant as Variant
+    from bench.report.imagenet import Variant as ImageNetVariant
 
 Finished: TypeAlias = dict[str, FinishedRun]
 
 
 def cifar_depth(options: Options) -> tuple[RunSpec, ...]:
-    """The runs of the table, narrowed by --only."""
+    """The runs of the table, narrowed by --only. Raises UserError."""
+    if options.dataset not in (None, "cifar10", "digits"):
+        raise UserError(f"--dataset {options.dataset} is no data set of cifar_depth: choose cifar10 or digits")
     specs = study.runs(options.schedule, options.seeds, options.dataset, options.selection)
     if options.only is None:
         return specs
@@ -33,9 +36,34 @@ def cifar_depth(options: Options) -> tuple[RunSpec, ...]:
     return tuple(RunSpec(arch, recipe, data, seed) for seed in range(options.seeds))
 
 
+def imagenet(name: str, options: Options) -> tuple[ImageNetVariant, tuple[RunSpec, ...]]:
+    """The page and the runs of an ImageNet table, narrowed by --only. Raises UserError."""
+    from bench.report.imagenet import Variant
+    from bench.studies.imagenet import STUDIES
+
+    dataset: str = options.dataset or ("imagefolder" if options.schedule == "smoke" else "imagenet")
+    if dataset not in ("imagenet", "imagefolder"):
+        raise UserError(f"--dataset {dataset} is no data set of {name}: choose imagenet or imagefolder")
+    classes = 1000
+    if dataset == "imagefolder":
+        from bench.images import folder
+
+        train, _ = folder.find(options.data)
+        dataset, classes = f"imagefolder-{train.digest[:8]}", len(train.classes)
+    variant = Variant(STUDIES[name], options.schedule, dataset, classes)
+    specs = variant.specs(options.seeds)
+    if options.only is None:
+        return variant, specs
+    chosen = tuple(spec for spec in specs if matches(options.only, spec.arch))
+    if not chosen:
+        names = ", ".join(dict.fromkeys(spec.arch.name.removeprefix("imagenet-") for spec in specs))
+        raise UserError(f"--only {options.only} matches no net of {name}: it has {names}")
+    return variant, chosen
+
+
 def matches(glob: str, arch: Arch) -> bool:
-    """Whether a glob names a net, by its name (`resnet-56-A`) or the paper's (`ResNet-56`)."""
-    return fnmatchcase(arch.name, glob) or fnmatchcase(arch.label, glob)
+    """Whether a glob names a net, by its name (`imagenet-resnet-34-A`, `resnet-34-A`) or the paper's (`ResNet-34`)."""
+    return any(fnmatchcase(name, glob) for name in (arch.name, arch.name.removeprefix("imagenet-"), arch.label))
 
 
 def one_net(name: str) -> Arch:

@@ -9,13 +9,15 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 if sys.path[0] != str(ROOT):  # Python puts this file's folder first, where any name could hide a standard module
     sys.path[:] = [str(ROOT), *(p for p in sys.path if Path(p or ".").resolve() != ROOT / "bench")]
 
-from bench import plan  # noqa: E402
+from bench import plan, studies  # noqa: E402
 from bench.errors import Interrupted, UserError  # noqa: E402
 from bench.options import Options, parse  # noqa: E402
 from bench.spec import RunSpec  # noqa: E402
@@ -31,6 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks. Returns the exit status: 0 done, 1 a run or check failed, 2 a person's mistake."""
     try:
         options = parse(arguments)
+        if options.elsewhere.evaluate:
+            from bench import elsewhere
+
+            return elsewhere.evaluate_cifar(options)
         return max(TABLES[name](options) for name in options.table)
     except UserError as error:
         print(f"run.py: {error}", file=sys.stderr)
@@ -46,30 +52,63 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def cifar_depth(options: Options) -> int:
-    """Plan the runs of Table 6, send those without a result, write the page from all that are finished."""
+    """Table 6: plan its runs, send those without a result, write the pages from all that are finished."""
     specs = plan.cifar_depth(options)
-    if (answer := ask("cifar_depth", specs, options)) is not None:
+    from bench.report import cifar_depth as pages
+
+    def show(finished: plan.Finished) -> None:
+        for variant in {pages.Variant.of(spec): None for spec in specs}:
+            logs = plan.unfinished_logs(specs, options.results)
+            written = write_cifar_depth(finished, variant, options.tables, logs)
+            print(pages.render_terminal(finished, variant))
+            print("wrote " + ", ".join(map(str, written)))
+
+    return fill("cifar_depth", specs, options, show, lambda: check_cifar_depth(options.tables) + check_cost())
+
+
+def imagenet(name: str, options: Options) -> int:
+    """Tables 2, 3 and 4, the same way; with --weights and --ensemble, tests of nets that are trained already."""
+    variant, specs = plan.imagenet(name, options)
+    from bench.report import imagenet as pages
+
+    def show(finished: plan.Finished) -> None:
+        written = write_imagenet(finished, variant, options.results, options.tables)
+        print(pages.render_terminal(finished, variant))
+        print("wrote " + ", ".join(map(str, written)))
+
+    if options.elsewhere.weights or options.elsewhere.ensemble:
+        from bench import elsewhere
+
+        elsewhere.test(variant.study.archs, specs, options)
+        show(plan.load(options.results, MEASURED))
+        return 0
+    return fill(name, specs, options, show, lambda: check_imagenet(name, options.tables))
+
+
+def fill(
+    table: str,
+    specs: Sequence[RunSpec],
+    options: Options,
+    show: Callable[[plan.Finished], None],
+    check: Callable[[], list[str]],
+) -> int:
+    """Do what is asked of a table that is filled by runs. Returns the exit status."""
+    if (answer := ask(table, specs, options)) is not None:
         return answer
     if options.dry_run:
         print(plan.describe(specs, options.results))
         return 0
     if options.check:
-        return report("cifar_depth is not what tables/measured gives", check_cifar_depth(options.tables) + check_cost())
+        return report(f"{table} is not what tables/measured gives", check())
     status = 0
     write_probe(options.tables, "--tables")  # rather now than after the last run
     if not options.report and not options.publish:
-        status = send("cifar_depth", specs, options)
+        status = send(table, specs, options)
         if options.cluster == "slurm" and not all(RunFolder(options.results, s.run_id).finished() for s in specs):
             return status  # the last job of the launch writes the table
     if options.publish:
         publish(specs, options.results)
-    from bench.report import cifar_depth as pages
-
-    finished = plan.load(options.results, MEASURED)
-    for variant in {pages.Variant.of(spec): None for spec in specs}:
-        written = write_cifar_depth(finished, variant, options.tables, plan.unfinished_logs(specs, options.results))
-        print(pages.render_terminal(finished, variant))
-        print("wrote " + ", ".join(map(str, written)))
+    show(plan.load(options.results, MEASURED))
     return status
 
 
@@ -102,7 +141,7 @@ def send(table: str, specs: Sequence[RunSpec], options: Options) -> int:
         return max(status, console.wait(table, specs, options)) if options.slurm.wait else status
     from bench import local
 
-    jobs = local.Jobs(options.results, options.data, options.download, options.force)
+    jobs = local.Jobs(options.results, options.source, options.force)
     return local.run_all(missing, jobs, options.slurm.pack)
 
 
@@ -112,8 +151,9 @@ def publish(specs: Sequence[RunSpec], results: Path) -> None:
         source, target = RunFolder(results, spec.run_id), RunFolder(MEASURED, spec.run_id)
         if source.finished():
             source.read_result()
-            for name in ("spec", "metrics", "provenance", "result"):
-                write_text(getattr(target, name), getattr(source, name).read_text())
+            for name in ("spec", "metrics", "provenance", "result", "evaluation"):
+                if getattr(source, name).exists():
+                    write_text(getattr(target, name), getattr(source, name).read_text())
             print(f"{spec.run_id} -> {target.path}")
     write_text(GUIDE, cost_in_guide())
 
@@ -155,6 +195,40 @@ def cost_in_guide() -> str:
 def check_cost() -> list[str]:
     """A line where the table of cost in REPRODUCE.md is not what the committed runs give."""
     return differences(GUIDE.parent, {GUIDE.name: cost_in_guide()})
+
+
+def write_imagenet(finished: plan.Finished, variant: Any, results: Path, tables: Path) -> list[Path]:
+    """Write page and figure of an ImageNet table; returns their paths."""
+    from bench.report import figure
+    from bench.report import imagenet as pages
+
+    target, text = tables / f"{variant.name}.md", render_imagenet(finished, variant, results)
+    rows = pages.rows(finished, variant)
+    drawn = []
+    if variant.study.name == "imagenet_plain_vs_residual" and any(row.runs for row in rows):
+        drawn = figure.draw_imagenet(tables / "figures" / variant.name, rows, variant)
+    write_text(target, text)
+    return [target, *drawn]
+
+
+def render_imagenet(finished: plan.Finished, variant: Any, results: Path) -> str:
+    from bench.report import imagenet as pages
+    from bench.store import evaluations
+
+    others = evaluations(MEASURED, results)
+    ensembles = [found for found in others if found.note == "ensemble"]
+    return pages.render(finished, variant, [found for found in others if found.note != "ensemble"], ensembles)
+
+
+def check_imagenet(name: str, tables: Path) -> list[str]:
+    """A line for each committed page of a table that differs from what the committed results give."""
+    from bench.report.imagenet import Variant
+    from bench.store import finished_runs
+    from bench.studies.imagenet import STUDIES
+
+    finished = finished_runs(MEASURED)
+    variant = Variant(STUDIES[name], "paper")
+    return differences(tables, {f"{variant.name}.md": render_imagenet(finished, variant, MEASURED)})
 
 
 def complexity(options: Options) -> int:
@@ -222,7 +296,12 @@ def report(heading: str, lines: Sequence[str]) -> int:
     return 1 if lines else 0
 
 
-TABLES: dict[str, Callable[[Options], int]] = {"complexity": complexity, "cifar_depth": cifar_depth, "harness": harness}
+TABLES: dict[str, Callable[[Options], int]] = {
+    "complexity": complexity,
+    "cifar_depth": cifar_depth,
+    **{name: partial(imagenet, name) for name in studies.imagenet.STUDIES},
+    "harness": harness,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

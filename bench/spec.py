@@ -20,7 +20,7 @@ Family = Literal["cifar", "imagenet", "vgg"]
 Shortcut = Literal["A", "B", "C"]
 Schedule = Literal["paper", "short", "smoke"]
 Selection = Literal["all", "val45k"]
-Dataset = Literal["cifar10", "digits"]
+Dataset = Literal["cifar10", "digits", "imagenet", "imagefolder"]
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,12 @@ class Arch:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a CIFAR net is trained (section 4.2). Every default is the paper's, or marked as what the paper leaves open."""
+    """How a net is trained, as far as CIFAR and ImageNet nets have it in common (sections 3.4 and 4.2)."""
 
     schedule: Schedule = "paper"
     iterations: int = 64_000
     batch: int = 128
+    """Images of one iteration, over all processes."""
     lr: float = 0.1
     drops: tuple[int, ...] = (32_000, 48_000)
     lr_divisor: float = 10.0
@@ -84,21 +85,58 @@ class Recipe:
     init: Literal["fan_in", "fan_out"] = "fan_in"
     """Open. The mode of He initialisation."""
     bn_group: int | None = None
-    """Images that share batch-norm statistics; None: the whole batch. The paper's two GPUs saw 64 each."""
+    """Images that share batch-norm statistics; None: the whole batch. The paper's GPUs saw 64 (CIFAR-10) and 32 each."""
     bn_statistics: Literal["moving", "recomputed"] = "moving"
     """Open. What batch norm uses at test time: moving averages, or a plain average taken after training."""
-    normalise: Literal["per-pixel", "per-channel", "imagenet"] = "per-pixel"
-    crop_padding: int = 4
-    padding_value: Literal["mean", "black"] = "mean"
-    """Open. Pad after subtracting the mean (so that the border is the mean), or before (so that it is black)."""
-    flip: bool = True
-    selection: Selection = "all"
-    """Open. Train on all training images, or on 45k of CIFAR-10's 50k with 5k held out for validation."""
     evaluate_every: int = 391
     """Iterations between evaluation points; 391 are one epoch of 50k images."""
     precision: Literal["fp32", "bf16"] = "fp32"
     memory_format: Literal["channels_last", "contiguous"] = "channels_last"
     execution: Literal["eager"] = "eager"
+    flip: bool = True
+
+
+@dataclass(frozen=True)
+class CifarRecipe(Recipe):
+    """Section 4.2. Every default is the paper's, or marked as what the paper leaves open."""
+
+    normalise: Literal["per-pixel", "per-channel", "imagenet"] = "per-pixel"
+    crop_padding: int = 4
+    padding_value: Literal["mean", "black"] = "mean"
+    """Open. Pad after subtracting the mean (so that the border is the mean), or before (so that it is black)."""
+    selection: Selection = "all"
+    """Open. Train on all training images, or on 45k of CIFAR-10's 50k with 5k held out."""
+
+
+@dataclass(frozen=True)
+class ImageNetRecipe(Recipe):
+    """Section 3.4. Every default is the paper's, read off Fig. 4, or marked as what the paper leaves open."""
+
+    iterations: int = 600_000
+    batch: int = 256
+    drops: tuple[int, ...] = (150_000, 300_000)
+    """30 and 60 epochs: where Fig. 4 shows them."""
+    drop_on: Literal["iterations", "plateau"] = "iterations"
+    """The text says "when the error plateaus": then `drops` are not used, and the next two fields say what that means."""
+    plateau_points: int = 5
+    """Open. Evaluation points without a gain after which the rate is divided."""
+    plateau_gain: float = 0.1
+    """Open. Points of validation error that count as a gain."""
+    bn_group: int | None = 32
+    bn_statistics: Literal["moving", "recomputed"] = "recomputed"
+    bn_images: int = 51_200
+    """Open. Training images over which statistics are averaged after training."""
+    evaluate_every: int = 5_005
+    classes: int = 1000
+    scale: tuple[int, int] = (256, 480)
+    """Shorter side of a training image, uniformly random, both ends included."""
+    crop: int = 224
+    resize: Literal["box", "whole"] = "box"
+    """Resize only what the crop shows, or the whole image as the text has it; the pixels differ slightly."""
+    colour: Literal["pca", "none"] = "pca"
+    """Krizhevsky's noise along the principal components of colour."""
+    normalise: Literal["mean", "imagenet"] = "mean"
+    """Subtract the mean of each channel; `imagenet` also divides by the deviation, as later libraries do."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +145,21 @@ class RunSpec:
 
     arch: Arch
     recipe: Recipe
-    dataset: Dataset
+    dataset: str
+    """cifar10, digits, imagenet; or imagefolder-DIGEST for a folder of images, by the digest of its listing."""
     seed: int
+
+    @property
+    def cifar(self) -> CifarRecipe:
+        """The recipe of a CIFAR net."""
+        assert isinstance(self.recipe, CifarRecipe)
+        return self.recipe
+
+    @property
+    def imagenet(self) -> ImageNetRecipe:
+        """The recipe of an ImageNet net."""
+        assert isinstance(self.recipe, ImageNetRecipe)
+        return self.recipe
 
     @cached_property
     def run_id(self) -> str:
@@ -137,10 +188,12 @@ class RunSpec:
         if data.get("format") != FORMAT:
             raise ValueError(f"format {data.get('format')!r} is not {FORMAT}")
         arch = Arch(**_exactly(Arch, data.get("arch")))
-        recipe = _exactly(Recipe, data.get("recipe"))
-        recipe["drops"] = tuple(recipe["drops"])
+        kind: type[Recipe] = CifarRecipe if arch.family == "cifar" else ImageNetRecipe
+        recipe: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in _exactly(kind, data.get("recipe")).items()
+        }
         rest = _exactly(RunSpec, {k: v for k, v in data.items() if k != "format"})
-        return RunSpec(**{**rest, "arch": arch, "recipe": Recipe(**recipe)})
+        return RunSpec(**{**rest, "arch": arch, "recipe": kind(**recipe)})
 
 
 def _exactly(cls: type, data: Any) -> dict[str, Any]:

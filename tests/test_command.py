@@ -15,6 +15,7 @@ from conftest import ROOT, Command
 
 from bench import run
 from bench.store import RunFolder
+from bench.studies import TABLES
 
 SMOKE = ("--table", "cifar_depth", "--schedule", "smoke")
 SMALL = (*SMOKE, "--only", "resnet-8-A")
@@ -33,8 +34,11 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "--table is missing: choose from complexity, cifar_depth, harness, all"),
-        (("--table", "cifar"), "--table cifar is no table: choose from complexity, cifar_depth, harness, all"),
+        ((), "--table is missing: choose from complexity, cifar_depth, imagenet_plain_vs_residual"),
+        (
+            ("--table", "cifar"),
+            "--table cifar is no table: choose from complexity, cifar_depth, imagenet_plain_vs_residual",
+        ),
         (
             ("--table", "cifar_depth", "--only", "vgg*"),
             "--only vgg* matches no net of cifar_depth: it has plain-20, plain-32",
@@ -117,7 +121,7 @@ def test_the_plan_names_every_run(command: Command) -> None:
 
 
 def test_several_tables_and_all_of_them(command: Command) -> None:
-    several = command("--table", "complexity", "cifar_depth", "harness", "--dry-run").stdout
+    several = command("--table", *TABLES, "--dry-run").stdout
     assert several == command("--table", "all", "--dry-run").stdout
     assert "complexity counts imagenet-plain-18" in several
     assert "11 runs in " in several
@@ -182,7 +186,7 @@ def test_report_runs_nothing(finished: Command) -> None:
         ("result.json", lambda text: text.replace("test_images", "images_of_test"), "images_of_test, test_images"),
         ("spec.json", lambda text: text.replace('"format": 1', '"format": 0'), "spec.json is no spec of this version"),
         ("spec.json", lambda text: text.replace('"seed": 0', '"seed": 1'), "is of run resnet-8-A-smoke-s1-"),
-        ("spec.json", lambda text: text.replace('"batch"', '"batches"'), "Recipe fields differ: batch, batches"),
+        ("spec.json", lambda text: text.replace('"batch"', '"batches"'), "CifarRecipe fields differ: batch, batches"),
         ("metrics.jsonl", lambda text: text[:-9], "metrics.jsonl is damaged"),
     ],
 )

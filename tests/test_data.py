@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from bench.errors import UserError
-from bench.spec import Recipe
+from bench.spec import CifarRecipe
 from bench.training import data
 from bench.training.augment import Augmenter, Draw, Normaliser, batch_draw, epoch_draw
 from bench.training.data import Images
@@ -118,7 +118,7 @@ def test_offsets_and_flips_are_uniform() -> None:
 @pytest.mark.parametrize("padding_value", ["mean", "black"])
 @pytest.mark.parametrize("normalise", ["per-pixel", "per-channel", "imagenet"])
 def test_batches_equal_the_image_by_image_definition(padding_value: str, normalise: str) -> None:
-    recipe = replace(Recipe(), padding_value=padding_value, normalise=normalise)  # type: ignore[arg-type]
+    recipe = replace(CifarRecipe(), padding_value=padding_value, normalise=normalise)  # type: ignore[arg-type]
     source = images()
     normaliser = Normaliser(source, recipe)
     draw = batch_draw(2, 3, 16, len(source), 4)
@@ -137,16 +137,16 @@ def test_batches_equal_the_image_by_image_definition(padding_value: str, normali
 
 def test_the_mean_of_each_pixel_becomes_zero() -> None:
     source = images()
-    normalised = Normaliser(source, Recipe())(source.images)
+    normalised = Normaliser(source, CifarRecipe())(source.images)
     assert normalised.mean(0).abs().max() < 1e-6
-    per_channel = Normaliser(source, replace(Recipe(), normalise="per-channel"))(source.images)
+    per_channel = Normaliser(source, replace(CifarRecipe(), normalise="per-channel"))(source.images)
     torch.testing.assert_close(per_channel.std((0, 2, 3), correction=0), torch.ones(3), rtol=1e-4, atol=0)
     assert per_channel.mean(0).abs().max() > 1e-3
 
 
 def test_no_flip_means_no_flip() -> None:
     source = images(4)
-    recipe = replace(Recipe(), crop_padding=0, flip=False)
+    recipe = replace(CifarRecipe(), crop_padding=0, flip=False)
     normaliser = Normaliser(source, recipe)
     everything = Draw(
         torch.arange(4), torch.zeros(4, dtype=torch.int64), torch.zeros(4, dtype=torch.int64), torch.ones(4) > 0

@@ -18,11 +18,13 @@ from torch import nn
 
 from bench import job
 from bench.errors import Busy, Interrupted, UserError
+from bench.job import Source
 from bench.nets import build_for_run
-from bench.spec import Arch, Recipe, RunSpec, Schedule
+from bench.spec import Arch, CifarRecipe, RunSpec, Schedule
 from bench.store import RunFolder, finished_runs
 from bench.studies import cifar_depth as study
 from bench.training import data, loop
+from bench.training.feed import MemoryFeed
 from bench.training.schedule import learning_rate
 
 CPU = torch.device("cpu")
@@ -41,7 +43,7 @@ def weights(folder: RunFolder) -> dict[str, torch.Tensor]:
 
 
 def test_the_papers_schedule() -> None:
-    recipe = Recipe()
+    recipe = CifarRecipe()
     rates = [learning_rate(recipe, i) for i in (0, 31_999, 32_000, 47_999, 48_000, 63_999)]
     assert rates == [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
     assert (recipe.iterations, recipe.batch, recipe.momentum, recipe.weight_decay) == (64_000, 128, 0.9, 1e-4)
@@ -56,7 +58,7 @@ def test_short_is_the_paper_divided_by_sixteen(schedule: Schedule) -> None:
     assert recipe.iterations * factor == 64_000
     assert [drop * factor for drop in recipe.drops] == [32_000, 48_000]
     assert recipe == replace(
-        Recipe(),
+        CifarRecipe(),
         schedule=schedule,
         iterations=recipe.iterations,
         drops=recipe.drops,
@@ -73,7 +75,7 @@ def test_sgd_is_the_textbook_update() -> None:
     """Caffe's v = m v + lr g, w = w - v with decay in g, written out, against the optimiser across a change of rate."""
     torch.manual_seed(0)
     net = nn.Linear(4, 3)
-    optimiser = loop.sgd(net, Recipe())
+    optimiser = loop.sgd(net, CifarRecipe())
     w, v = net.weight.detach().clone(), torch.zeros(3, 4)
     for lr in (0.1, 0.1, 0.01, 0.01):
         x = torch.randn(5, 4)
@@ -92,14 +94,14 @@ def test_the_two_forms_of_momentum_part_after_a_change_of_rate(tmp_path: Path) -
     for form in ("caffe", "pytorch"):
         run = spec(momentum_form=form)
         folder = RunFolder(tmp_path, run.run_id)
-        loop.train(run, folder, dataset, CPU)
+        loop.train(run, folder, MemoryFeed(run.cifar, dataset, CPU), CPU)
         ends.append(weights(folder)["conv1.weight"])
     assert not torch.equal(*ends)
 
 
 def test_weight_decay_on_weights_only() -> None:
     net = build_for_run(spec())
-    everything, weights_only = (loop.sgd(net, replace(Recipe(), decay=decay)) for decay in ("all", "weights"))  # type: ignore[arg-type]
+    everything, weights_only = (loop.sgd(net, replace(CifarRecipe(), decay=decay)) for decay in ("all", "weights"))  # type: ignore[arg-type]
     assert [group["weight_decay"] for group in everything.param_groups] == [1e-4, 1e-4]
     assert [group["weight_decay"] for group in weights_only.param_groups] == [1e-4, 0.0]
     assert all(p.ndim > 1 for p in weights_only.param_groups[0]["params"])
@@ -110,12 +112,12 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path: Path, warmup_lr: f
     run = spec(seed=5, warmup_lr=warmup_lr, warmup_window=4)
     dataset = data.digits()
     whole, parts = RunFolder(tmp_path / "whole", run.run_id), RunFolder(tmp_path / "parts", run.run_id)
-    expected = loop.train(run, whole, dataset, CPU)
+    expected = loop.train(run, whole, MemoryFeed(run.cifar, dataset, CPU), CPU)
     stops = iter([False] * 6 + [True] + [False] * 8 + [True] + [False] * 100)
     interrupted = 0
     while True:
         try:
-            found = loop.train(run, parts, dataset, CPU, should_stop=lambda: next(stops))
+            found = loop.train(run, parts, MemoryFeed(run.cifar, dataset, CPU), CPU, should_stop=lambda: next(stops))
             break
         except Interrupted:
             interrupted += 1
@@ -137,7 +139,7 @@ def test_another_seed_ends_elsewhere(tmp_path: Path) -> None:
     for seed in (0, 1):
         run = spec(seed)
         folder = RunFolder(tmp_path, run.run_id)
-        loop.train(run, folder, dataset, CPU)
+        loop.train(run, folder, MemoryFeed(run.cifar, dataset, CPU), CPU)
         ends.append(weights(folder)["conv1.weight"])
     assert not torch.equal(*ends)
 
@@ -151,7 +153,7 @@ from bench.training import loop
 from test_training import spec
 torch.set_num_threads(1)
 loop.CHECKPOINT_SECONDS = 0.0
-job.run(spec(9, iterations=250, drops=(125, 200)), Path({results!r}), Path("."))
+job.run(spec(9, iterations=250, drops=(125, 200)), Path({results!r}), job.Source(Path(".")))
 """
 
 
@@ -183,7 +185,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path: Pat
 
 def test_a_diverging_run_ends_with_that_state(tmp_path: Path) -> None:
     run = spec(lr=1e30)
-    path = job.run(run, tmp_path, Path())
+    path = job.run(run, tmp_path, Source(Path()))
     result = RunFolder(tmp_path, path.name).read_result()
     assert result.status == "diverged"
     assert result.test_error is None
@@ -194,11 +196,11 @@ def test_a_diverging_run_ends_with_that_state(tmp_path: Path) -> None:
 def test_a_finished_run_is_not_run_again_unless_forced(tmp_path: Path) -> None:
     run = spec()
     folder = RunFolder(tmp_path, run.run_id)
-    job.run(run, tmp_path, Path())
+    job.run(run, tmp_path, Source(Path()))
     before = folder.result.stat().st_mtime_ns
-    job.run(run, tmp_path, Path())
+    job.run(run, tmp_path, Source(Path()))
     assert folder.result.stat().st_mtime_ns == before
-    job.run(run, tmp_path, Path(), force=True)
+    job.run(run, tmp_path, Source(Path()), force=True)
     assert folder.result.stat().st_mtime_ns > before
 
 
@@ -208,7 +210,7 @@ def test_a_failing_run_keeps_its_log(tmp_path: Path) -> None:
 
     run = spec()
     with pytest.raises(ZeroDivisionError):
-        job.run(run, tmp_path, Path(), on_report=broken)
+        job.run(run, tmp_path, Source(Path()), on_report=broken)
     assert "ZeroDivisionError: as planned" in RunFolder(tmp_path, run.run_id).log.read_text()
     assert not RunFolder(tmp_path, run.run_id).finished()
 
@@ -217,27 +219,27 @@ def test_a_failing_run_keeps_its_log(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path, cut: int) -> None:
     run = spec()
     folder = RunFolder(tmp_path, run.run_id)
-    loop.train(run, folder, data.digits(), CPU)
+    loop.train(run, folder, MemoryFeed(run.cifar, data.digits(), CPU), CPU)
     folder.checkpoint.write_bytes(folder.checkpoint.read_bytes()[:cut])
     with pytest.raises(UserError, match=r"checkpoint\.pt is damaged .*: move it away"):
-        loop.train(run, folder, data.digits(), CPU)
+        loop.train(run, folder, MemoryFeed(run.cifar, data.digits(), CPU), CPU)
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     one, two = spec(0), spec(1)
-    loop.train(one, RunFolder(tmp_path, one.run_id), data.digits(), CPU)
+    loop.train(one, RunFolder(tmp_path, one.run_id), MemoryFeed(one.cifar, data.digits(), CPU), CPU)
     target = RunFolder(tmp_path, two.run_id)
     target.path.mkdir()
     os.replace(RunFolder(tmp_path, one.run_id).checkpoint, target.checkpoint)
     with pytest.raises(UserError, match="is a checkpoint of another run"):
-        loop.train(two, target, data.digits(), CPU)
+        loop.train(two, target, MemoryFeed(two.cifar, data.digits(), CPU), CPU)
 
 
 def test_a_run_is_held_by_one_process(tmp_path: Path) -> None:
     run = spec()
     with RunFolder(tmp_path, run.run_id).locked(), pytest.raises(Busy, match=f"worked on by process {os.getpid()}"):
-        job.run(run, tmp_path, Path())
-    job.run(run, tmp_path, Path())
+        job.run(run, tmp_path, Source(Path()))
+    job.run(run, tmp_path, Source(Path()))
 
 
 def test_validation_selects_nothing_but_is_reported(cifar10_folder: Path, tmp_path: Path) -> None:
@@ -247,7 +249,7 @@ def test_validation_selects_nothing_but_is_reported(cifar10_folder: Path, tmp_pa
     whole = data.load("cifar10", cifar10_folder, "val45k")
     assert whole.validation is not None
     few = data.Dataset(whole.train[:2_000], whole.test[:500], whole.validation[:500])
-    result = loop.train(run, RunFolder(tmp_path, run.run_id), few, CPU)
+    result = loop.train(run, RunFolder(tmp_path, run.run_id), MemoryFeed(run.cifar, few, CPU), CPU)
     points = RunFolder(tmp_path, run.run_id).read_metrics()
     assert result.test_error == points[-1]["test_error"]
     assert result.validation_error == points[-1]["validation_error"]
@@ -264,7 +266,7 @@ def test_recomputed_batch_norm_is_a_plain_average(tmp_path: Path) -> None:
 
     torch.manual_seed(0)
     dataset = data.digits()
-    normalise = Normaliser(dataset.train, Recipe())
+    normalise = Normaliser(dataset.train, CifarRecipe())
     net = build_for_run(spec())
     recompute_batch_norm(net, dataset.train, normalise, 128)
     with torch.no_grad():

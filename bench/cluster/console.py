@@ -51,7 +51,9 @@ def send(table: str, specs: Sequence[RunSpec], options: Options, finished: dict[
         planned = launch.arrange(missing, chosen, slurm.overrides, slurm.pack, cluster.max_array_size)
         print("\n".join(launch.describe(planned, _estimator(planned, finished), results)))
         last = report_profile(launch.resolve(chosen, "report", slurm.overrides))
-        orders = Launch(table, results, data, options.force, options.report_arguments(table), last)
+        orders = Launch(
+            table, results, replace(options.source, folder=data), options.force, options.report_arguments(table), last
+        )
         sent = launch.send(planned, orders, cluster)
     for number, entry in enumerate(sent.arrays, start=1):
         print(f"sent array {number} as job {entry.job_id}, {len(entry.tasks)} tasks")

@@ -12,6 +12,7 @@ from bench.cluster import records, snapshot
 from bench.cluster.records import SentArray, Submission
 from bench.cluster.task import Work, report, work
 from bench.errors import UserError
+from bench.job import Source
 from bench.measure.estimate import Estimate, Estimator
 from bench.spec import Arch, RunSpec
 from slurm import array, profile, site
@@ -98,29 +99,29 @@ def check(planned: Sequence[Planned], cluster: Site) -> None:
 def describe(planned: Sequence[Planned], estimator: Estimator, results: Path) -> list[str]:
     """The plan: runs of each array, what they will cost, and how they are queued."""
     lines, total = [], 0.0
+    device = "GPU" if estimator.kind == "cuda" else "CPU"
     for number, each in enumerate(planned, start=1):
         runs = [spec for task in each.tasks for spec in task]
         estimates = [estimator(spec) for spec in runs]
         gpus = max(1, each.profile.gpus * each.profile.processes)
         hours = [estimate.hours for estimate in estimates]
-        total += sum(hours) * gpus
+        total += sum(hours)
         packed = max(map(len, each.tasks))
         lines.append(
             f"array {number}, shape {each.shape}: {_count(len(each.tasks), 'task')} of {_count(packed, 'run')}"
             + (f" on {gpus} GPUs each" if gpus > 1 else "")
         )
-        lines += [f"  {nets}" for nets in _nets(runs, estimates)]
+        lines += [f"  {nets}" for nets in _nets(runs, estimates, device)]
         options = " ".join(array.directives(preview(each, results, number)))
         lines += textwrap.wrap(
             options, 110, initial_indent="  sbatch ", subsequent_indent="    ", break_on_hyphens=False
         )
-    device = "GPU" if estimator.kind == "cuda" else "CPU"
     sources = dict.fromkeys(estimator(spec).source for each in planned for task in each.tasks for spec in task)
-    lines.append(f"expected: {device} time of {_hours(total)} in all, {'; '.join(sources)}")
+    lines.append(f"expected: {_hours(total)} of {device} time in all, {'; '.join(sources)}")
     return lines
 
 
-def _nets(runs: Sequence[RunSpec], estimates: Sequence[Estimate]) -> list[str]:
+def _nets(runs: Sequence[RunSpec], estimates: Sequence[Estimate], device: str) -> list[str]:
     of_net: dict[str, list[tuple[int, float]]] = {}
     for spec, estimate in zip(runs, estimates, strict=True):
         of_net.setdefault(spec.arch.name, []).append((spec.seed, estimate.hours))
@@ -128,7 +129,7 @@ def _nets(runs: Sequence[RunSpec], estimates: Sequence[Estimate]) -> list[str]:
     for net, found in of_net.items():
         seeds = [seed for seed, _ in found]
         said = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds, {min(seeds)} to {max(seeds)}"
-        lines.append(f"{net:<22} {said:<18} {_hours(found[0][1])} each")
+        lines.append(f"{net:<22} {said:<18} {_hours(found[0][1])} of {device} time each")
     return lines
 
 
@@ -155,7 +156,7 @@ class Launch:
 
     table: str
     results: Path
-    data: Path
+    source: Source
     force: bool
     report_arguments: tuple[str, ...]
     """The command line that writes the table when all is done."""
@@ -201,7 +202,7 @@ def _work(task: Sequence[RunSpec], planned: Planned, launch: Launch, comment: st
     return Work(
         specs=tuple(task),
         results=launch.results,
-        data=launch.data,
+        source=launch.source,
         force=launch.force,
         requeue=planned.profile.preemption == "requeue",
         cpus=planned.profile.cpus,

@@ -15,6 +15,7 @@ from pathlib import Path
 from bench import heartbeat, job
 from bench.errors import Interrupted, UserError
 from bench.heartbeat import Attempt
+from bench.job import Source
 from bench.spec import RunSpec
 from bench.store import RunFolder
 
@@ -29,7 +30,7 @@ class Work:
 
     specs: tuple[RunSpec, ...]
     results: Path
-    data: Path
+    source: Source
     force: bool
     requeue: bool
     cpus: int
@@ -106,7 +107,7 @@ def _one(spec: RunSpec, task: Work, attempt: Attempt, place: tuple[int, int], th
     if place[1] > 1:
         _meet()
     try:
-        job.run(spec, task.results, task.data, force=task.force, should_stop=told.stop, attempt=attempt, place=place)
+        job.run(spec, task.results, task.source, force=task.force, should_stop=told.stop, attempt=attempt, place=place)
     except Interrupted as error:
         print(error, file=sys.stderr)
         return INTERRUPTED

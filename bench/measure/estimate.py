@@ -10,7 +10,7 @@ from bench.measure.closed_form import count
 from bench.spec import RunSpec
 from bench.store import FinishedRun
 
-ASSUMED = {"cuda": 1e12, "cpu": 2e10}
+ASSUMED = {("cuda", "cifar"): 1e12, ("cuda", "imagenet"): 5e12, ("cpu", "cifar"): 2e10, ("cpu", "imagenet"): 2e10}
 """Multiply-adds a second where nothing was measured on such a device: an order of magnitude, no measurement."""
 
 PASSES = 3
@@ -31,23 +31,24 @@ class Estimator:
     def __init__(self, kind: str, finished: Iterable[FinishedRun]) -> None:
         self.kind = kind
         self.rates: dict[tuple[str, str], list[float]] = {}
-        self.speeds: dict[str, list[float]] = {}
+        self.speeds: dict[str, dict[str, list[float]]] = {}  # by family: small nets fill no GPU
         for run in finished:
             device = run.provenance["device"]
             if device["kind"] == kind and run.result.wall_seconds > 0 and run.result.iterations:
                 rate = run.result.iterations * run.spec.recipe.batch / run.result.wall_seconds
                 self.rates.setdefault((run.spec.arch.name, run.spec.dataset), []).append(rate)
-                self.speeds.setdefault(device["name"], []).append(rate * PASSES * multiply_adds(run.spec))
+                speeds = self.speeds.setdefault(run.spec.arch.family, {}).setdefault(device["name"], [])
+                speeds.append(rate * PASSES * multiply_adds(run.spec))
 
     def __call__(self, spec: RunSpec) -> Estimate:
         images = spec.recipe.iterations * spec.recipe.batch
         if rates := self.rates.get((spec.arch.name, spec.dataset)):
             return Estimate(images / fmean(rates) / 3600, "measured on the same net")
         work = images * PASSES * multiply_adds(spec)
-        if self.speeds:
-            name, speeds = max(self.speeds.items(), key=lambda item: len(item[1]))
+        if of_family := self.speeds.get(spec.arch.family):
+            name, speeds = max(of_family.items(), key=lambda item: len(item[1]))
             return Estimate(work / fmean(speeds) / 3600, f"by multiply-adds from other nets measured on {name}")
-        assumed = ASSUMED[self.kind]
+        assumed = ASSUMED[self.kind, spec.arch.family]
         return Estimate(
             work / assumed / 3600, f"by multiply-adds, at an assumed {assumed:.0e} a second; nothing measured"
         )

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
-from typing import Any
+from statistics import fmean
 
 from bench.report import published
 from bench.report.markdown import Footnotes, page, table, terminal_table, thousands
+from bench.report.runs import difference, mean_and_spread, net, provenance, sentences
 from bench.report.verdict import MISSING, Verdict, judge_bound, judge_errors
-from bench.spec import Arch, Dataset, RunSpec, Schedule, Selection
-from bench.store import FinishedRun, Result
+from bench.spec import Arch, RunSpec, Schedule, Selection
+from bench.store import FinishedRun
 from bench.studies.cifar_depth import (
     ARCHS,
     CITED,
@@ -29,12 +28,12 @@ class Variant:
     """What separates one page of this table from another: rows of different variants never meet."""
 
     schedule: Schedule
-    dataset: Dataset
+    dataset: str
     selection: Selection
 
     @staticmethod
     def of(spec: RunSpec) -> Variant:
-        return Variant(spec.recipe.schedule, spec.dataset, spec.recipe.selection)
+        return Variant(spec.recipe.schedule, spec.dataset, spec.cifar.selection)
 
     @property
     def name(self) -> str:
@@ -109,15 +108,6 @@ def judge(arch: Arch, errors: Sequence[float], variant: Variant) -> Verdict:
     return judge_errors(number, errors, numbers[ids.spread].number if ids.spread else None)
 
 
-def mean_and_spread(values: Sequence[float], digits: int = 2) -> str:
-    """`8.75`, or `8.75 +- 0.12` from several seeds; the spread is the standard deviation with n-1."""
-    if not values:
-        return ""
-    if len(values) == 1:
-        return f"{values[0]:.{digits}f}"
-    return f"{fmean(values):.{digits}f} ± {stdev(values):.{digits}f}"
-
-
 HEADERS = [
     "net", "parameters", "paper: test error, %", "its statistic", "ours: test error, last", "seeds",
     "best on test", "training error", "difference", "verdict", "iterations",
@@ -137,14 +127,14 @@ def _cells(row: Row, variant: Variant, notes: Footnotes | None, logs: dict[str, 
     elif row.diverged and notes:
         ours += notes.mark(f"{len(row.diverged)} more seeds diverged and are not in the mean.")
     return [
-        row.arch.label + (f" {row.arch.shortcut}" if row.arch.shortcut in ("B", "C") else ""),
+        net(row.arch),
         thousands(_parameters(row.arch)),
         *_paper_cells(row.arch),
         ours,
         str(len(row.runs)) if row.runs else "",
         mean_and_spread(row.values("test_error_best")),
         mean_and_spread(row.values("train_error")),
-        _difference(row.verdict),
+        difference(row.verdict),
         verdict,
         " + ".join(thousands(count) for count in sorted({run.result.iterations for run in row.runs})),
     ]
@@ -167,13 +157,6 @@ def _paper_cells(arch: Arch) -> list[str]:
         text = f"{text} ± {numbers[ids.spread].printed}"
         statistic += f"; the best is {numbers[ids.best_of_5].printed}"
     return [text, statistic]
-
-
-def _difference(verdict: Verdict) -> str:
-    if verdict.difference is None:
-        return ""
-    text = f"{verdict.difference:+.2f}"
-    return text if verdict.half_width is None else f"{text} (± {verdict.half_width:.2f})"
 
 
 def render_terminal(finished: dict[str, FinishedRun], variant: Variant) -> str:
@@ -208,8 +191,8 @@ def render(finished: dict[str, FinishedRun], variant: Variant, logs: dict[str, s
         _figure(variant, all_rows) if runs else "",
         _depth(all_rows),
         _definitions(variant),
-        _deviations(runs),
-        _provenance(runs),
+        sentences(runs, deviations, choices),
+        provenance(runs),
     )
 
 
@@ -288,89 +271,3 @@ def _definitions(variant: Variant) -> str:
             ),
         ]
     )
-
-
-def _deviations(runs: Sequence[FinishedRun]) -> str:
-    """The deviations and choices of the runs shown; with their nets where they are not common to all."""
-    if not runs:
-        return ""
-    lines = []
-    for heading, sentences in (("Deviations from the paper", deviations), ("Where the paper is silent", choices)):
-        lines += ["", f"**{heading}**", ""]
-        said = [(run.spec.arch.label, sentence) for run in runs for sentence in sentences(run.spec)]
-        count = Counter(sentence for _, sentence in said)
-        for sentence, times in count.items():
-            nets = sorted({net for net, text in said if text == sentence})
-            lines.append(f"- {sentence}" if times == len(runs) else f"- {', '.join(nets)}: {sentence}")
-    return "\n".join(lines)
-
-
-RUNS_ONE_BY_ONE = 60
-"""Runs that a page lists one by one; more are put together by net, machine and code."""
-
-
-def _provenance(runs: Sequence[FinishedRun]) -> str:
-    """Where each number comes from."""
-    if not runs:
-        return ""
-    return _one_by_one(runs) if len(runs) <= RUNS_ONE_BY_ONE else _put_together(runs)
-
-
-def _commit(facts: dict[str, Any]) -> str:
-    code = facts["code"]
-    return (code["commit"] or "unknown")[:10] + (" + patch" if code["patch"] else "")
-
-
-def _threads(facts: dict[str, Any]) -> str:
-    return str(facts["threads"]) if facts["device"]["kind"] == "cpu" else ""
-
-
-def _put_together(runs: Sequence[FinishedRun]) -> str:
-    """A line for all seeds of a net that ran on the same kind of machine by the same code."""
-    groups: dict[tuple[str, ...], list[tuple[Result, int]]] = {}
-    for run in runs:
-        facts = run.provenance
-        where = (facts["device"]["name"], _threads(facts), f"torch {facts['packages']['torch']}", _commit(facts))
-        groups.setdefault((run.spec.arch.label, *where), []).append((run.result, facts["restarts"]))
-    cells = []
-    for (net, *machine, commit), members in groups.items():
-        results = [result for result, _ in members]
-        cells.append(
-            [
-                net,
-                str(len(members)),
-                *machine,
-                f"{sum(result.wall_seconds for result in results) / 3600:,.1f}",
-                f"{fmean(result.images_per_second for result in results):.0f}",
-                str(sum(restarts for _, restarts in members)),
-                commit,
-            ]
-        )
-    headers = ["net", "runs", "device", "threads", "version", "hours in all", "images/s", "restarts", "commit"]
-    text = f"**Runs**\n\n{len(runs):,} runs, each with its own record in the results folder.\n\n"
-    return text + table(cells, headers, (1, 3, 5, 6, 7))
-
-
-def _one_by_one(runs: Sequence[FinishedRun]) -> str:
-    cells = []
-    for run in runs:
-        facts, result = run.provenance, run.result
-        cells.append(
-            [
-                f"`{run.spec.run_id}`",
-                f"{result.test_error:.2f}" if result.test_error is not None else result.status,
-                "" if result.train_error_full is None else f"{result.train_error_full:.2f}",
-                facts["device"]["name"],
-                _threads(facts),
-                f"torch {facts['packages']['torch']}",
-                f"{result.wall_seconds / 3600:.2f}",
-                f"{result.images_per_second:.0f}",
-                str(facts["restarts"]),
-                _commit(facts),
-            ]
-        )
-    headers = [
-        "run", "test error", "training error, whole set, not augmented", "device", "threads", "version", "hours",
-        "images/s", "restarts", "commit",
-    ]  # fmt: skip
-    return "**Runs**\n\n" + table(cells, headers, (1, 2, 4, 6, 7, 8))

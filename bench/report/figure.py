@@ -13,6 +13,10 @@ from bench.store import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from bench.report.imagenet import Row as ImageNetRow
+    from bench.report.imagenet import Variant as ImageNetVariant
 
 DEPTHS = (20, 32, 44, 56, 110, 1202)
 
@@ -44,7 +48,15 @@ def draw(path: Path, rows: Sequence[Row], variant: Variant) -> list[Path]:
     figure, axes = plt.subplots(1, len(panels), figsize=(5.2 * len(panels), 4.6), sharey=True, layout="constrained")
     for axis, (title, members, paper) in zip(axes, panels, strict=True):
         panel(axis, title, members, paper, variant)
-    axes[0].set_ylabel("error (%)")
+    return _finish(figure, path)
+
+
+def _finish(figure: Figure, path: Path) -> list[Path]:
+    """Label and write a figure as SVG and PNG, the same bytes for the same data."""
+    import matplotlib.pyplot as plt
+    import seaborn
+
+    figure.axes[0].set_ylabel("error (%)")
     seaborn.despine(figure)
     written = []
     for suffix in ("svg", "png"):
@@ -56,6 +68,41 @@ def draw(path: Path, rows: Sequence[Row], variant: Variant) -> list[Path]:
         written.append(target)
     plt.close(figure)
     return written
+
+
+def draw_imagenet(path: Path, rows: Sequence[ImageNetRow], variant: ImageNetVariant) -> list[Path]:
+    """Fig. 4: write `path`.svg and `path`.png, plain nets left and residual nets right, the paper's curves faint behind."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+    import seaborn
+
+    seaborn.set_theme(style="ticks", context="notebook", rc={"svg.hashsalt": "bench", "svg.fonttype": "none"})
+    figure, axes = plt.subplots(1, 2, figsize=(10.4, 4.6), sharey=True, layout="constrained")
+    palette = seaborn.color_palette("viridis_r", 2)
+    recipe = variant.specs()[0].imagenet
+    unit, unit_name = (1e4, "1e4") if recipe.iterations >= 10_000 else (1, "")
+    for axis, title, paper in zip(axes, ("plain", "residual"), ("fig4_left", "fig4_right"), strict=True):
+        for row in rows:
+            if row.arch.residual != (title == "residual"):
+                continue
+            colour = palette[row.arch.depth == 34]
+            for kind, width in (("train", 0.6), ("val", 1.4)) if variant.dataset == "imagenet" else ():
+                points = published.curves().get((paper, f"{row.arch.label} {kind}"), [])
+                scale = recipe.iterations / 600_000 * 1e4 / unit
+                axis.plot([x * scale for x, _ in points], [y for _, y in points], color=colour, alpha=0.3, lw=width)
+            if row.runs:
+                errors(axis, row, colour, unit)
+        top = (20, 60) if variant.comparable else (0, 100)
+        axis.set(title=title, xlim=(0, recipe.iterations / unit), ylim=top)
+        axis.set_xlabel(f"iterations ({unit_name})" if unit_name else "iterations")
+        if variant.dataset == "imagenet":
+            label = "the paper's" + ("" if variant.schedule == "paper" else " (to scale)")
+            axis.plot([], [], color="0.3", alpha=0.4, lw=1.4, label=label)
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
+    return _finish(figure, path)
 
 
 def panel(axis: Axes, title: str, rows: Sequence[Row], paper: str, variant: Variant) -> None:
@@ -86,7 +133,7 @@ def panel(axis: Axes, title: str, rows: Sequence[Row], paper: str, variant: Vari
         axis.legend(frameon=False, fontsize="small", loc="upper center", bbox_to_anchor=below, ncols=3)
 
 
-def errors(axis: Axes, row: Row, colour: Any, unit: float) -> None:
+def errors(axis: Axes, row: Row | ImageNetRow, colour: Any, unit: float) -> None:
     """The curves of a net: each seed's where they are few, else their mean with a band from the lowest to the highest."""
     curves = [run.metrics for run in row.runs[:SEEDS_DRAWN]]
     x = [point["iteration"] / unit for point in curves[0]]

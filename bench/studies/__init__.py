@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from bench.studies import cifar_depth, complexity
+from bench.studies import cifar_depth, complexity, imagenet
 
 TABLES: dict[str, str] = {
     "complexity": complexity.TITLE,
     "cifar_depth": cifar_depth.TITLE,
+    **{name: study.title for name, study in imagenet.STUDIES.items()},
     "harness": "How the harness itself scales: submission, status, report",
 }
 """Table -> a line on it."""

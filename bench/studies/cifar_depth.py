@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from bench.spec import Arch, Dataset, Recipe, RunSpec, Schedule, Selection
+from bench.spec import Arch, CifarRecipe, Dataset, RunSpec, Schedule, Selection
 
 TITLE = "Error against depth on CIFAR-10, plain and residual, 20 to 1202 layers (Table 6, Fig. 6, Fig. 1)"
 
@@ -12,7 +12,7 @@ PLAIN = tuple(Arch("cifar", depth) for depth in (20, 32, 44, 56, 110))
 RESIDUAL = tuple(Arch("cifar", depth, "A") for depth in (20, 32, 44, 56, 110, 1202))
 ARCHS = PLAIN + RESIDUAL
 
-PAPER = Recipe()
+PAPER = CifarRecipe()
 SHORT = replace(
     PAPER,
     schedule="short",
@@ -22,12 +22,12 @@ SHORT = replace(
 )
 SMOKE = replace(PAPER, schedule="smoke", iterations=320, lr=0.05, drops=(160, 240), warmup_window=6, evaluate_every=20)
 """On the digits, residual nets of medium depth can stall for good at the paper's rate of 0.1; at half of it they learn."""
-SCHEDULES: dict[Schedule, Recipe] = {"paper": PAPER, "short": SHORT, "smoke": SMOKE}
+SCHEDULES: dict[Schedule, CifarRecipe] = {"paper": PAPER, "short": SHORT, "smoke": SMOKE}
 
 DEFAULT_DATASET: dict[Schedule, Dataset] = {"paper": "cifar10", "short": "cifar10", "smoke": "digits"}
 
 
-def recipe(arch: Arch, schedule: Schedule, dataset: Dataset = "cifar10", selection: Selection = "all") -> Recipe:
+def recipe(arch: Arch, schedule: Schedule, dataset: str = "cifar10", selection: Selection = "all") -> CifarRecipe:
     """The recipe of one net: section 4.2, with the warm-up for ResNet-110 and, by our choice, deeper ones."""
     base = replace(SCHEDULES[schedule], selection=selection)
     if selection == "val45k":
@@ -40,7 +40,7 @@ def recipe(arch: Arch, schedule: Schedule, dataset: Dataset = "cifar10", selecti
 
 
 def runs(
-    schedule: Schedule, seeds: int = 1, dataset: Dataset | None = None, selection: Selection = "all"
+    schedule: Schedule, seeds: int = 1, dataset: str | None = None, selection: Selection = "all"
 ) -> tuple[RunSpec, ...]:
     """Every run of the study, shallow nets first. The smoke schedule leaves out 1202 layers."""
     data = dataset or DEFAULT_DATASET[schedule]
@@ -77,7 +77,7 @@ CITED = ("Maxout", "NIN", "DSN", "FitNet-19", "Highway-19", "Highway-32")
 
 def deviations(spec: RunSpec) -> list[str]:
     """How a run differs from the paper, and what it chose where the paper is silent; one sentence each."""
-    r = spec.recipe
+    r = spec.cifar
     said = []
     if spec.dataset != "cifar10":
         said.append("The images are scikit-learn's 8x8 handwritten digits, not CIFAR-10: no number is the paper's.")
@@ -106,7 +106,7 @@ def deviations(spec: RunSpec) -> list[str]:
 
 def choices(spec: RunSpec) -> list[str]:
     """What the paper leaves open, and what this run took; one sentence each."""
-    r = spec.recipe
+    r = spec.cifar
     images = "all 50k training images" if r.selection == "all" else "45k of the 50k training images"
     padding = {
         "mean": "after the mean is subtracted, so that the border is the mean",

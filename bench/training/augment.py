@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.spec import Recipe
+from bench.spec import CifarRecipe
 from bench.training.data import Images
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -27,6 +27,10 @@ class Draw:
     dy: Tensor
     dx: Tensor
     flip: Tensor
+
+    def part(self, which: slice) -> Draw:
+        """Some of the images."""
+        return Draw(self.index[which], self.dy[which], self.dx[which], self.flip[which])
 
 
 @lru_cache(maxsize=2)
@@ -51,7 +55,8 @@ def batch_draw(seed: int, iteration: int, batch: int, images: int, padding: int)
         epoch, start = divmod(position, images)
         stop = min(images, start + end - position)
         draw = epoch_draw(seed, epoch, images, padding)
-        parts.append((draw.index[start:stop], draw.dy[start:stop], draw.dx[start:stop], draw.flip[start:stop]))
+        part = draw.part(slice(start, stop))
+        parts.append((part.index, part.dy, part.dx, part.flip))
         position += stop - start
     return Draw(*map(torch.cat, zip(*parts, strict=True)))
 
@@ -59,7 +64,7 @@ def batch_draw(seed: int, iteration: int, batch: int, images: int, padding: int)
 class Normaliser:
     """Pixels 0..255 to 0..1, minus the mean: of each pixel over the training set, as the paper, or of each channel."""
 
-    def __init__(self, train: Images, recipe: Recipe) -> None:
+    def __init__(self, train: Images, recipe: CifarRecipe) -> None:
         height, width = train.images.shape[-2:]
         if recipe.normalise == "imagenet":
             mean = torch.tensor(IMAGENET_MEAN)[:, None, None].expand(3, height, width)
@@ -98,7 +103,7 @@ def _channel_std(images: Tensor, mean: Tensor) -> Tensor:
 class Augmenter:
     """Section 4.2: pad each side, take a random crop of the padded image or of its horizontal flip."""
 
-    def __init__(self, train: Images, normaliser: Normaliser, recipe: Recipe) -> None:
+    def __init__(self, train: Images, normaliser: Normaliser, recipe: CifarRecipe) -> None:
         self.labels, self.normaliser, self.recipe = train.labels, normaliser, recipe
         self.height, self.width = train.images.shape[-2:]
         self.windows = self._windows(train.images)  # (N,3,2p+1,2p+1,H,W), a view of the padded images

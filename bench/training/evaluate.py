@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from bench.training.augment import Normaliser
 from bench.training.data import Images
+from bench.training.processes import ALONE, Processes
 
 EVAL_BATCH = 500
 
@@ -19,17 +20,22 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 @torch.inference_mode()
-def error_rate(net: nn.Module, data: Images, normalise: Normaliser, precision: str = "fp32") -> float:
-    """Top-1 error in percent over all of `data`, single view, evaluation mode; the net's mode is put back."""
-    training, wrong = net.training, 0
+def error_rate(
+    net: nn.Module, data: Images, normalise: Normaliser, precision: str = "fp32", processes: Processes = ALONE
+) -> float:
+    """Top-1 error in percent over all of `data`, single view, evaluation mode; the net's mode is put back.
+
+    Of several processes each takes every n-th batch; no image is left out or counted twice.
+    """
+    training, wrong = net.training, torch.zeros((), dtype=torch.int64, device=data.images.device)
     net.eval()
-    for start in range(0, len(data), EVAL_BATCH):
+    for start in range(processes.rank * EVAL_BATCH, len(data), processes.count * EVAL_BATCH):
         part = data[start : start + EVAL_BATCH]
         with autocast(data.images.device, precision):
             logits = net(normalise(part.images))
-        wrong += int((logits.argmax(1) != part.labels).sum())
+        wrong += (logits.argmax(1) != part.labels).sum()
     net.train(training)
-    return 100 * wrong / len(data)
+    return 100 * int(processes.total(wrong)) / len(data)
 
 
 def recompute_batch_norm(net: nn.Module, data: Images, normalise: Normaliser, batch: int) -> None:

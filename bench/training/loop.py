@@ -17,11 +17,10 @@ from bench.nets import build_for_run
 from bench.spec import Recipe, RunSpec
 from bench.store import Result, RunFolder
 from bench.training import checkpoint
-from bench.training.augment import Augmenter, Normaliser, batch_draw
-from bench.training.data import Dataset
-from bench.training.evaluate import autocast, error_rate, recompute_batch_norm
+from bench.training.evaluate import autocast
+from bench.training.feed import Feed
 from bench.training.processes import ALONE, Processes
-from bench.training.schedule import learning_rate
+from bench.training.schedule import drops_so_far, learning_rate
 
 CHECKPOINT_SECONDS = 60.0
 REPORT_SECONDS = 1.0
@@ -42,12 +41,14 @@ class Report:
     seconds_left: float
     evaluated: bool
     """Whether this report is of an evaluation point."""
+    waiting: float = 0.0
+    """Share of the training time that was spent waiting for data."""
 
 
 def train(
     spec: RunSpec,
     folder: RunFolder,
-    data: Dataset,
+    feed: Feed,
     device: torch.device,
     on_report: Callable[[Report], None] = lambda report: None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -59,7 +60,8 @@ def train(
     several processes each calls it, and only the first one writes.
     """
     processes.wait()  # until the first one has the folder in order
-    run = _Run(spec, folder, data, device, processes)
+    run = _Run(spec, folder, feed, device, processes)
+    feed.begin(run.now.iteration, spec.seed)
     run.now.attempts += 1
     recipe = spec.recipe
     last_save = last_report = time.monotonic()
@@ -79,6 +81,8 @@ def train(
             run.save()
             processes.wait()  # nobody leaves before the checkpoint is written
             raise Interrupted(f"{spec.run_id} stopped at iteration {run.now.iteration}")
+    if not run.diverged:
+        feed.after(run.net, folder, should_stop)
     return run.result()
 
 
@@ -86,19 +90,18 @@ class _Run:
     """The moving parts of one run. Sums stay on the device; `collect` fetches them."""
 
     def __init__(
-        self, spec: RunSpec, folder: RunFolder, data: Dataset, device: torch.device, processes: Processes
+        self, spec: RunSpec, folder: RunFolder, feed: Feed, device: torch.device, processes: Processes
     ) -> None:
         self.spec, self.recipe, self.folder, self.device = spec, spec.recipe, folder, device
         self.processes = processes
         processes.check(self.recipe)
-        self.train_images, self.test_images = data.train.to(device), data.test.to(device)
-        self.validation = data.validation.to(device) if data.validation else None
-        self.normalise = Normaliser(self.train_images, self.recipe)
-        self.augment = Augmenter(self.train_images, self.normalise, self.recipe)
-        self.net = build_for_run(spec).to(device, memory_format=self.normalise.format).train()  # type: ignore[call-overload]
+        self.feed = feed
+        memory_format = torch.channels_last if self.recipe.memory_format == "channels_last" else torch.contiguous_format
+        self.net = build_for_run(spec).to(device, memory_format=memory_format).train()  # type: ignore[call-overload]
         self.optimiser = sgd(self.net, self.recipe)
         self.now = checkpoint.load(folder, spec, self.net, self.optimiser)
         self.model = processes.wrap(self.net)
+        self.drops = drops_so_far(self.recipe, self.now.metrics)
         if processes.first:
             folder.write_metrics(self.now.metrics)  # a point written after the checkpoint is measured again
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
@@ -114,9 +117,9 @@ class _Run:
     def step(self) -> None:
         """One iteration: a batch, its gradient, one SGD update."""
         now, recipe = self.now, self.recipe
-        draw = batch_draw(self.spec.seed, now.iteration, recipe.batch, len(self.train_images), recipe.crop_padding)
-        images, labels = self.augment(self.processes.share(draw))
-        set_learning_rate(self.optimiser, learning_rate(recipe, now.iteration, self.warming_up), recipe.momentum_form)
+        images, labels = self.feed.batch()
+        rate = learning_rate(recipe, now.iteration, self.warming_up, self.drops)
+        set_learning_rate(self.optimiser, rate, recipe.momentum_form)
         with autocast(self.device, recipe.precision):
             logits = self.model(images)
             loss = F.cross_entropy(logits, labels)
@@ -155,30 +158,27 @@ class _Run:
         self.step_clock = time.monotonic()
 
     def evaluate(self) -> None:
-        """Add an evaluation point to the metrics. The first process does it for all."""
+        """Add an evaluation point to the metrics. All processes test their part and note the same."""
         now = self.now
-        if not self.processes.first:
-            now.loss_sum, now.wrong, now.seen = 0.0, 0, 0
-            return
+        self.processes.share_buffers(self.net)
         if now.iteration == self.recipe.iterations and self.recipe.bn_statistics == "recomputed":
-            recompute_batch_norm(self.net, self.train_images, self.normalise, self.recipe.batch)
+            self.feed.average_statistics(self.net)
         point: dict[str, Any] = {
             "iteration": now.iteration,
-            "epoch": now.iteration * self.recipe.batch / len(self.train_images),
+            "epoch": now.iteration * self.recipe.batch / self.feed.train_images,
             "lr": self.optimiser.param_groups[0]["lr"],
             "train_loss": now.loss_sum / now.seen,
             "train_error": 100 * now.wrong / now.seen,
-            "test_error": self.error_of(self.test_images),
-            "validation_error": self.error_of(self.validation) if self.validation else None,
+            "test_error": self.feed.test_error(self.net),
+            "validation_error": self.feed.validation_error(self.net),
             "images_per_second": self.rate(),
         }
         now.metrics.append(point)
         now.loss_sum, now.wrong, now.seen = 0.0, 0, 0
-        self.folder.write_metrics(now.metrics)
+        self.drops = drops_so_far(self.recipe, now.metrics)
+        if self.processes.first:
+            self.folder.write_metrics(now.metrics)
         self.step_clock = time.monotonic()
-
-    def error_of(self, data: Any) -> float:
-        return error_rate(self.net, data, self.normalise, self.recipe.precision)
 
     def rate(self) -> float:
         """Training images per second of this attempt, evaluation left out."""
@@ -199,6 +199,7 @@ class _Run:
             images_per_second=self.rate(),
             seconds_left=left,
             evaluated=fresh,
+            waiting=self.feed.seconds_waited / self.here_seconds if self.here_seconds else 0.0,
         )
 
     def save(self) -> None:
@@ -215,8 +216,9 @@ class _Run:
         now, points = self.now, self.now.metrics
         best = min(points, key=lambda p: p["test_error"], default=None)
         last = points[-1] if points and not self.diverged else None
-        by_validation = min(points, key=lambda p: p["validation_error"]) if self.validation and points else None
-        full = self.error_of(self.train_images) if self.processes.first and not self.diverged else None
+        held_out = bool(points) and points[-1]["validation_error"] is not None
+        by_validation = min(points, key=lambda p: p["validation_error"]) if held_out else None
+        full = None if self.diverged else self.feed.train_error(self.net)
         return Result(
             run_id=self.spec.run_id,
             status="diverged" if self.diverged else "done",
@@ -229,8 +231,8 @@ class _Run:
             train_error=last["train_error"] if last else None,
             train_error_full=full,
             train_loss=last["train_loss"] if last else None,
-            test_images=len(self.test_images),
-            train_images=len(self.train_images),
+            test_images=self.feed.test_images,
+            train_images=self.feed.train_images,
             parameters=sum(p.numel() for p in self.net.parameters()),
             warmup_ended=now.warmup_ended,
             wall_seconds=now.wall_seconds + time.monotonic() - self.clock,

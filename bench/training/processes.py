@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from bench.errors import UserError
 from bench.spec import Recipe
-from bench.training.augment import Draw
 
 
 @dataclass(frozen=True)
@@ -45,13 +44,10 @@ class Processes:
                 "use as many processes as there are groups, or fewer"
             )
 
-    def share(self, draw: Draw) -> Draw:
-        """This process's part of a batch: (batch,) -> (batch/count,)."""
-        if self.count == 1:
-            return draw
-        size = len(draw.index) // self.count
-        mine = slice(self.rank * size, (self.rank + 1) * size)
-        return Draw(draw.index[mine], draw.dy[mine], draw.dx[mine], draw.flip[mine])
+    def slice(self, batch: int) -> slice:
+        """This process's part of a batch."""
+        size = batch // self.count
+        return slice(self.rank * size, (self.rank + 1) * size)
 
     def wrap(self, net: nn.Module) -> nn.Module:
         """The net as it is trained: with gradients averaged over the processes."""
@@ -64,6 +60,12 @@ class Processes:
         if self.count > 1:
             torch.distributed.all_reduce(value)
         return value
+
+    def share_buffers(self, net: nn.Module) -> None:
+        """Give all processes the first one's running statistics, so that all test the same net."""
+        if self.count > 1:
+            for buffer in net.buffers():
+                torch.distributed.broadcast(buffer, 0)
 
     def agree(self, wish: bool) -> bool:
         """Whether any process wishes it. All must ask."""

@@ -1,0 +1,124 @@
+"""What every table says of its runs: their mean and spread, how they differ from the paper, and where they come from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+from bench.report.markdown import table
+from bench.report.verdict import Verdict
+from bench.spec import Arch, RunSpec
+from bench.store import FinishedRun, Result
+
+
+def mean_and_spread(values: Sequence[float], digits: int = 2) -> str:
+    """`8.75`, or `8.75 +- 0.12` from several seeds; the spread is the standard deviation with n-1."""
+    if not values:
+        return ""
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
+    return f"{fmean(values):.{digits}f} ± {stdev(values):.{digits}f}"
+
+
+def difference(verdict: Verdict) -> str:
+    if verdict.difference is None:
+        return ""
+    text = f"{verdict.difference:+.2f}"
+    return text if verdict.half_width is None else f"{text} (± {verdict.half_width:.2f})"
+
+
+def net(arch: Arch) -> str:
+    """`plain-34`, `ResNet-56`, `ResNet-34 B`: with the option where the paper's own table of such nets names it."""
+    named = arch.residual and (arch.family == "imagenet" or arch.shortcut in ("B", "C"))
+    return arch.label + (f" {arch.shortcut}" if named else "")
+
+
+Sentences = Callable[[RunSpec], list[str]]
+
+
+def sentences(runs: Sequence[FinishedRun], deviations: Sentences, choices: Sentences) -> str:
+    """The deviations and choices of the runs shown; with their nets where they are not common to all."""
+    if not runs:
+        return ""
+    lines = []
+    for heading, of_run in (("Deviations from the paper", deviations), ("Where the paper is silent", choices)):
+        lines += ["", f"**{heading}**", ""]
+        said = [(net(run.spec.arch), sentence) for run in runs for sentence in of_run(run.spec)]
+        count = Counter(sentence for _, sentence in said)
+        for sentence, times in count.items():
+            nets = sorted({name for name, text in said if text == sentence})
+            lines.append(f"- {sentence}" if times == len(runs) else f"- {', '.join(nets)}: {sentence}")
+    return "\n".join(lines)
+
+
+RUNS_ONE_BY_ONE = 60
+"""Runs that a page lists one by one; more are put together by net, machine and code."""
+
+
+def provenance(runs: Sequence[FinishedRun]) -> str:
+    """Where each number comes from."""
+    if not runs:
+        return ""
+    return _one_by_one(runs) if len(runs) <= RUNS_ONE_BY_ONE else _put_together(runs)
+
+
+def _commit(facts: dict[str, Any]) -> str:
+    code = facts["code"]
+    return (code["commit"] or "unknown")[:10] + (" + patch" if code["patch"] else "")
+
+
+def _threads(facts: dict[str, Any]) -> str:
+    return str(facts["threads"]) if facts["device"]["kind"] == "cpu" else ""
+
+
+def _put_together(runs: Sequence[FinishedRun]) -> str:
+    """A line for all seeds of a net that ran on the same kind of machine by the same code."""
+    groups: dict[tuple[str, ...], list[tuple[Result, int]]] = {}
+    for run in runs:
+        facts = run.provenance
+        where = (facts["device"]["name"], _threads(facts), f"torch {facts['packages']['torch']}", _commit(facts))
+        groups.setdefault((net(run.spec.arch), *where), []).append((run.result, facts["restarts"]))
+    cells = []
+    for (name, *machine, commit), members in groups.items():
+        results = [result for result, _ in members]
+        cells.append(
+            [
+                name,
+                str(len(members)),
+                *machine,
+                f"{sum(result.wall_seconds for result in results) / 3600:,.1f}",
+                f"{fmean(result.images_per_second for result in results):.0f}",
+                str(sum(restarts for _, restarts in members)),
+                commit,
+            ]
+        )
+    headers = ["net", "runs", "device", "threads", "version", "hours in all", "images/s", "restarts", "commit"]
+    text = f"**Runs**\n\n{len(runs):,} runs, each with its own record in the results folder.\n\n"
+    return text + table(cells, headers, (1, 3, 5, 6, 7))
+
+
+def _one_by_one(runs: Sequence[FinishedRun]) -> str:
+    cells = []
+    for run in runs:
+        facts, result = run.provenance, run.result
+        cells.append(
+            [
+                f"`{run.spec.run_id}`",
+                f"{result.test_error:.2f}" if result.test_error is not None else result.status,
+                "" if result.train_error_full is None else f"{result.train_error_full:.2f}",
+                facts["device"]["name"],
+                _threads(facts),
+                f"torch {facts['packages']['torch']}",
+                f"{result.wall_seconds / 3600:.2f}",
+                f"{result.images_per_second:.0f}",
+                str(facts["restarts"]),
+                _commit(facts),
+            ]
+        )
+    headers = [
+        "run", "test error", "training error, whole set, not augmented", "device", "threads", "version", "hours",
+        "images/s", "restarts", "commit",
+    ]  # fmt: skip
+    return "**Runs**\n\n" + table(cells, headers, (1, 2, 4, 6, 7, 8))

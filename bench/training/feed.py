@@ -1,0 +1,96 @@
+"""Where batches come from, and what a net is tested on: one face for images in memory and images in folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from bench.spec import CifarRecipe
+from bench.store import RunFolder
+from bench.training.augment import Augmenter, Normaliser, batch_draw
+from bench.training.data import Dataset, Images
+from bench.training.evaluate import error_rate, recompute_batch_norm
+from bench.training.processes import ALONE, Processes
+
+
+class Feed(Protocol):
+    """What the loop needs of a data set. Of several processes each has its own; they take parts of the same batches."""
+
+    train_images: int
+    test_images: int
+
+    @property
+    def seconds_waited(self) -> float:
+        """For data, since the feed was made."""
+
+    def begin(self, iteration: int, seed: int) -> None:
+        """Get ready for `iteration` and those that follow."""
+
+    def batch(self) -> tuple[Tensor, Tensor]:
+        """This process's part of the next iteration: images (n,3,H,W) as the net sees them, and labels (n,)."""
+
+    def test_error(self, net: nn.Module) -> float:
+        """Top-1 error in percent on the images that are reported on. All processes must ask, with the same net."""
+
+    def validation_error(self, net: nn.Module) -> float | None:
+        """The same on held-out training images, where there are some."""
+
+    def train_error(self, net: nn.Module) -> float | None:
+        """The same on the whole training set, not augmented; None where that is too much."""
+
+    def average_statistics(self, net: nn.Module) -> None:
+        """Replace batch norm's moving averages by plain averages over training images."""
+
+    def after(self, net: nn.Module, run: RunFolder, should_stop: Callable[[], bool]) -> None:
+        """Whatever else is measured of the trained net, into the run's folder. Raises Interrupted."""
+
+    def close(self) -> None:
+        """End whatever loads in the background."""
+
+
+class MemoryFeed:
+    """CIFAR-10 or the digits, whole on the device; batches are made there."""
+
+    seconds_waited = 0.0
+
+    def __init__(self, recipe: CifarRecipe, data: Dataset, device: torch.device, processes: Processes = ALONE) -> None:
+        self.recipe, self.processes = recipe, processes
+        self.train, self.test = data.train.to(device), data.test.to(device)
+        self.validation = data.validation.to(device) if data.validation else None
+        self.train_images, self.test_images = len(self.train), len(self.test)
+        self.normalise = Normaliser(self.train, recipe)
+        self.augment = Augmenter(self.train, self.normalise, recipe)
+        self.iteration = self.seed = 0
+
+    def begin(self, iteration: int, seed: int) -> None:
+        self.iteration, self.seed = iteration, seed
+
+    def batch(self) -> tuple[Tensor, Tensor]:
+        recipe = self.recipe
+        draw = batch_draw(self.seed, self.iteration, recipe.batch, self.train_images, recipe.crop_padding)
+        self.iteration += 1
+        return self.augment(draw.part(self.processes.slice(recipe.batch)))
+
+    def test_error(self, net: nn.Module) -> float:
+        return self._error(net, self.test)
+
+    def validation_error(self, net: nn.Module) -> float | None:
+        return self._error(net, self.validation) if self.validation else None
+
+    def train_error(self, net: nn.Module) -> float | None:
+        return self._error(net, self.train)
+
+    def _error(self, net: nn.Module, data: Images) -> float:
+        return error_rate(net, data, self.normalise, self.recipe.precision, self.processes)
+
+    def average_statistics(self, net: nn.Module) -> None:
+        recompute_batch_norm(net, self.train, self.normalise, self.recipe.batch)
+
+    def after(self, net: nn.Module, run: RunFolder, should_stop: Callable[[], bool]) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
