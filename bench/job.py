@@ -140,6 +140,8 @@ def _train(
 
     device = _device()
     with connected(*place, device) as processes, contextlib.closing(_feed(spec, source, device, processes)) as feed:
+        if feed.facts and processes.first:
+            write_json(folder.provenance, {**read_json(folder.provenance), **feed.facts})
         return loop.train(spec, folder, feed, device, on_report, should_stop, processes)
 
 
@@ -153,7 +155,15 @@ def _feed(spec: RunSpec, source: Source, device: torch.device, processes: Proces
         return MemoryFeed(spec.recipe, dataset, device, processes)
     from bench.training.folder_feed import open_folder
 
-    return open_folder(spec, source.folder, source.skip_broken, source.workers, device, processes)
+    return open_folder(spec, source.folder, source.skip_broken, source.workers, device, processes, _looked)
+
+
+def _looked(done: int, of: int) -> None:
+    """Show how far the first look at all images is: on one line of a terminal, else at every tenth part."""
+    if sys.stderr.isatty():
+        print(f"\rlooking at {done:,} of {of:,} images", end="" if done < of else "\n", file=sys.stderr, flush=True)
+    elif of >= 10_000 and done * 10 // of > (done - 64) * 10 // of:
+        print(f"looked at {done:,} of {of:,} images", file=sys.stderr, flush=True)
 
 
 def _device() -> torch.device:

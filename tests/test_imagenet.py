@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +17,7 @@ from conftest import ROOT, Command
 from slurm_site import Site
 
 from bench import job, run
-from bench.errors import Interrupted
+from bench.errors import Interrupted, UserError
 from bench.images import folder
 from bench.measure.closed_form import count
 from bench.measure.estimate import multiply_adds
@@ -112,14 +115,31 @@ def test_a_net_learns_a_small_set_by_heart(shared: Path, tmp_path: Path, net: st
 
 
 @pytest.mark.slow
-def test_a_stop_in_mid_epoch_changes_no_bit(images: Path, tmp_path: Path) -> None:
-    """48 images are three iterations of 16: it stops after the fourth, in the second epoch."""
+def test_kill_9_and_a_stop_in_mid_epoch_change_no_bit(images: Path, tmp_path: Path) -> None:
+    """48 images are three iterations of 16: the kill comes after the first, the stop after the fourth."""
     one = spec(images)
     whole = train(one, tmp_path / "whole", images)
-    seen = iter([False, False, False, True])
+    script = (
+        "import dataclasses, json, sys; from pathlib import Path; import torch; from bench import job, heartbeat\n"
+        "from bench.spec import RunSpec; from bench.training import loop\n"
+        "torch.set_num_threads(1); loop.CHECKPOINT_SECONDS = loop.REPORT_SECONDS = heartbeat.SECONDS = 0.0\n"
+        "spec = RunSpec.from_json(json.loads(sys.argv[1]))\n"
+        "job.run(spec, Path(sys.argv[2]), job.Source(Path(sys.argv[3]), workers=1))\n"
+    )
+    words = [sys.executable, "-c", script, json.dumps(one.to_json()), str(tmp_path / "parts"), str(images)]
+    process = subprocess.Popen(words, cwd=ROOT)
+    parts = RunFolder(tmp_path / "parts", one.run_id)
+    while not parts.checkpoint.exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    iteration = torch.load(parts.checkpoint, weights_only=True)["progress"]["iteration"]
+    assert iteration < 4
+    seen = iter([False] * (3 - iteration) + [True])
     with pytest.raises(Interrupted, match="stopped at iteration 4"):
         train(one, tmp_path / "parts", images, should_stop=lambda: next(seen))
-    parts = train(one, tmp_path / "parts", images)
+    train(one, tmp_path / "parts", images)
     a, b = weights(whole), weights(parts)
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert whole.read_metrics()[-1]["test_error"] == parts.read_metrics()[-1]["test_error"]
@@ -207,6 +227,22 @@ def test_bad_input_gets_one_line(images: Path, tmp_path: Path, capsys: pytest.Ca
     assert "add --arch" in complaint(capsys, *table, "--weights", tmp_path / "w.pt")
     assert "--ensemble is Table 5" in complaint(capsys, *table, "--ensemble")
     assert "add --arch" in complaint(capsys, "--evaluate", tmp_path / "w.pt")
+
+
+@pytest.mark.slow
+def test_a_broken_image_ends_the_run_before_it_trains_or_is_counted(shared: Path, tmp_path: Path) -> None:
+    data = data_set(shared, tmp_path / "data", 20)
+    broken = next((data / "train").glob("*/*"))
+    whole = broken.read_bytes()
+    broken.unlink()  # the link, never what it leads to
+    broken.write_bytes(whole[: len(whole) // 2])
+    one = spec(data, iterations=2, evaluate_every=2)
+    with pytest.raises(UserError, match=r"1 of 20 images cannot be decoded, first .*--skip-broken"):
+        train(one, tmp_path, data)
+    assert not RunFolder(tmp_path, one.run_id).checkpoint.exists()
+    job.run(one, tmp_path, job.Source(data, skip_broken=True, workers=0))
+    facts = json.loads(RunFolder(tmp_path, one.run_id).provenance.read_text())
+    assert facts["skipped_images"] == {"train": 1, "val": 0}
 
 
 @pytest.mark.slurm

@@ -147,8 +147,19 @@ def render(
         _elsewhere(others, variant),
         _cost(finished, variant) if variant.comparable else "",
         sentences(members, deviations, choices),
+        _skipped(members),
         provenance(members),
     )
+
+
+def _skipped(runs_shown: Sequence[FinishedRun]) -> str:
+    """The images that runs left out because nothing could decode them."""
+    lines = []
+    for run in runs_shown:
+        if found := run.provenance.get("skipped_images"):
+            counts = " and ".join(f"{count} of {split}" for split, count in found.items() if count)
+            lines.append(f"- `{run.spec.run_id}`: {counts}")
+    return "\n".join(["**Images left out because they cannot be decoded**", "", *lines]) if lines else ""
 
 
 def _how_to_read(variant: Variant) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,10 @@ class Feed(Protocol):
 
     train_images: int
     test_images: int
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the run's provenance should say of the data."""
 
     @property
     def seconds_waited(self) -> float:
@@ -55,6 +60,7 @@ class MemoryFeed:
     """CIFAR-10 or the digits, whole on the device; batches are made there."""
 
     seconds_waited = 0.0
+    facts: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, recipe: CifarRecipe, data: Dataset, device: torch.device, processes: Processes = ALONE) -> None:
         self.recipe, self.processes = recipe, processes

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,12 +32,15 @@ class FolderFeed:
         device: torch.device,
         workers: int,
         processes: Processes = ALONE,
+        skipped: dict[str, int] | None = None,
     ) -> None:
+        """`skipped` is how many images of train and val were left out because they cannot be decoded."""
         if len(train) < recipe.batch:
             raise UserError(f"{train.root}: {len(train)} images are fewer than the batch of {recipe.batch}: add images")
         self.recipe, self.train, self.val, self.device = recipe, train, val, device
         self.workers, self.processes = workers, processes
         self.train_images, self.test_images = len(train), len(val)
+        self.facts = {"skipped_images": skipped} if skipped and any(skipped.values()) else {}
         std = IMAGENET_STD if recipe.normalise == "imagenet" else (1.0, 1.0, 1.0)
         self.mean = torch.tensor(IMAGENET_MEAN, device=device)
         self.std = torch.tensor(std, device=device)
@@ -141,11 +143,12 @@ def open_folder(
     workers: int | None,
     device: torch.device,
     processes: Processes,
-    say: Callable[[str], Any] = lambda text: None,
+    look: Callable[[int, int], None] | None = None,
 ) -> FolderFeed:
     """The feed of a run on the images in `data`, every one of which has been decoded once before.
 
-    Raises UserError where folders are missing, are not those of the spec, or hold images that cannot be decoded.
+    `look` is told how many of how many images have been looked at. Raises UserError where folders are missing, are not
+    those of the spec, or hold images that cannot be decoded.
     """
     recipe, workers = spec.imagenet, cores() if workers is None else workers
     train, val = folder.find(data)
@@ -158,16 +161,14 @@ def open_folder(
         raise UserError(f"--data {data}: these are not the images that the run was planned for: plan it anew")
     if processes.first:  # it looks, and the others read what it has found
         for split in (train, val):
-            scan.preflight(split, cache_folder(), None, workers)
+            scan.preflight(split, cache_folder(), look, workers)
     processes.wait()
-    sound = []
+    sound, skipped = [], {}
     for split in (train, val):
-        broken = scan.preflight(split, cache_folder(), None, 0)
-        images, skipped = scan.raise_or_skip(split, broken, skip_broken)
-        if skipped:
-            say(f"{skipped} of {len(split)} images in {split.root} cannot be decoded and are left out (--skip-broken)")
+        images, count = scan.raise_or_skip(split, scan.preflight(split, cache_folder()), skip_broken)
         sound.append(images)
-    return FolderFeed(recipe, sound[0], sound[1], device, workers, processes)
+        skipped[split.root.name] = count
+    return FolderFeed(recipe, sound[0], sound[1], device, workers, processes, skipped)
 
 
 def cache_folder() -> Path:
