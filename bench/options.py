@@ -118,6 +118,8 @@ class Options:
     """cifar10, digits, imagenet, or imagefolder: any folder of train/CLASS/* and val/CLASS/*. Left out, the table's own."""
     selection: Selection = "all"
     """Train on all training images, or on 45k of CIFAR-10's 50k with 5k held out."""
+    set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...", help_behavior_hint="")] = ()
+    """Fields of the recipe to take otherwise, such as bn_group=64 or precision=bf16; such runs have a page of their own."""
     data: Annotated[Path, tyro.conf.arg(metavar="DIR")] = ROOT / "data"
     """Folder that holds cifar-10-batches-py, or train/ and val/ of an image folder."""
     download: Flag = False
@@ -154,6 +156,7 @@ class Options:
         words += ["--selection", self.selection]
         words += ["--only", self.only] if self.only is not None else []
         words += ["--dataset", self.dataset] if self.dataset is not None else []
+        words += ["--set", *self.set] if self.set else []
         words += ["--data", str(self.data.resolve())] if self.dataset == "imagefolder" else []
         return (*words, "--results", str(self.results.resolve()), "--tables", str(self.tables.resolve()))
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from bench import changes
 from bench.errors import UserError
 from bench.spec import Arch, RunSpec, parse_arch
 from bench.store import FinishedRun, RunFolder, finished_runs
@@ -25,12 +27,15 @@ def cifar_depth(options: Options) -> tuple[RunSpec, ...]:
     if options.dataset not in (None, "cifar10", "digits"):
         raise UserError(f"--dataset {options.dataset} is no data set of cifar_depth: choose cifar10 or digits")
     specs = study.runs(options.schedule, options.seeds, options.dataset, options.selection)
-    if options.only is None:
-        return specs
-    chosen = tuple(spec for spec in specs if matches(options.only, spec.arch))
-    if chosen:
-        return chosen
-    arch = one_net(options.only)
+    if options.only is not None:
+        specs = tuple(spec for spec in specs if matches(options.only, spec.arch)) or _beyond(options.only, options)
+    changed = changes.parse(options.set)
+    return tuple(replace(spec, recipe=changes.apply(spec.recipe, changed)) for spec in specs)
+
+
+def _beyond(name: str, options: Options) -> tuple[RunSpec, ...]:
+    """The runs of a CIFAR net that the table does not have."""
+    arch = one_net(name)
     data = options.dataset or study.DEFAULT_DATASET[options.schedule]
     recipe = study.recipe(arch, options.schedule, data, options.selection)
     return tuple(RunSpec(arch, recipe, data, seed) for seed in range(options.seeds))
@@ -40,6 +45,7 @@ def imagenet(name: str, options: Options) -> tuple[ImageNetVariant, tuple[RunSpe
     """The page and the runs of an ImageNet table, narrowed by --only. Raises UserError."""
     from bench.report.imagenet import Variant
     from bench.studies.imagenet import STUDIES
+    from bench.studies.imagenet import recipe as imagenet_recipe
 
     dataset: str = options.dataset or ("imagefolder" if options.schedule == "smoke" else "imagenet")
     if dataset not in ("imagenet", "imagefolder"):
@@ -50,7 +56,9 @@ def imagenet(name: str, options: Options) -> tuple[ImageNetVariant, tuple[RunSpe
 
         train, _ = folder.find(options.data)
         dataset, classes = f"imagefolder-{train.digest[:8]}", len(train.classes)
-    variant = Variant(STUDIES[name], options.schedule, dataset, classes)
+    base = imagenet_recipe(options.schedule, classes)
+    changed = changes.between(base, changes.apply(base, changes.parse(options.set)))
+    variant = Variant(STUDIES[name], options.schedule, dataset, classes, changed)
     specs = variant.specs(options.seeds)
     if options.only is None:
         return variant, specs

@@ -40,7 +40,15 @@ ALLOWED = {
         "models",
     },
     "bench.measure": {"bench.spec", "bench.errors", "bench.store", "bench.nets", "bench.measure", "models"},
-    "bench.report": {"bench.spec", "bench.errors", "bench.store", "bench.studies", "bench.measure", "bench.report"},
+    "bench.report": {
+        "bench.changes",
+        "bench.spec",
+        "bench.errors",
+        "bench.store",
+        "bench.studies",
+        "bench.measure",
+        "bench.report",
+    },
 }
 """Room -> the rooms that it may import. What is not named here (run, plan, job, ...) is the command itself."""
 

@@ -48,6 +48,13 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (("--table", "cifar_depth", "--seeds", "0"), "--seeds 0 is no number of runs: give 1 or more"),
         (("--table", "cifar_depth", "--seeds", "-3"), "--seeds -3 is no number of runs: give 1 or more"),
         (("--table", "cifar_depth", "--seeds", "x"), "--seeds: invalid literal for int() with base 10: 'x'"),
+        (
+            (*SMOKE, "--set", "bn_groups=64"),
+            "--set bn_groups=64: bn_groups is no field of the recipe: choose from batch",
+        ),
+        ((*SMOKE, "--set", "bn_group=many"), "--set bn_group=many cannot be: give a whole number or none"),
+        ((*SMOKE, "--set", "decay=some"), "--set decay=some cannot be: give all or weights"),
+        ((*SMOKE, "--set", "bn_group"), "--set bn_group is no NAME=VALUE: try bn_group=64"),
         (("--table", "cifar_depth", "--gpus", "2"), "--gpus is for Slurm: add --cluster slurm"),
         (("--table", "cifar_depth", "--retry", "failed"), "--retry failed is for Slurm: add --cluster slurm"),
         (("--table", "cifar_depth", "--status", "--cancel"), "--status and --cancel are different questions"),
@@ -125,6 +132,17 @@ def test_several_tables_and_all_of_them(command: Command) -> None:
     assert several == command("--table", "all", "--dry-run").stdout
     assert "complexity counts imagenet-plain-18" in several
     assert "11 runs in " in several
+
+
+def test_a_changed_field_has_a_page_of_its_own(command: Command) -> None:
+    """The same identity from the command line as from the spec, and nothing is mixed with the table's own runs."""
+    said = command(*SMALL, "--set", "bn_group=64", "drops=100,200").stdout
+    page = command.tables / "cifar_depth.smoke.bn_group=64.drops=100,200.md"
+    assert str(page) in said
+    assert "--set bn_group=64 drops=100,200" in page.read_text()
+    (spec,) = command.results.glob("*/spec.json")
+    assert json.loads(spec.read_text())["recipe"]["drops"] == [100, 200]
+    assert "1 new" in command(*SMALL, "--dry-run").stdout or "new" in command(*SMALL, "--dry-run").stdout
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from bench import changes
+from bench.changes import Changes
 from bench.report import published
 from bench.report.markdown import Footnotes, page, table, terminal_table, thousands
 from bench.report.runs import difference, mean_and_spread, net, provenance, sentences
@@ -30,10 +32,14 @@ class Variant:
     schedule: Schedule
     dataset: str
     selection: Selection
+    changes: Changes = ()
+    """Fields of the recipe that are not what the study has."""
 
     @staticmethod
     def of(spec: RunSpec) -> Variant:
-        return Variant(spec.recipe.schedule, spec.dataset, spec.cifar.selection)
+        base = recipe(spec.arch, spec.recipe.schedule, spec.dataset, spec.cifar.selection)
+        found = changes.between(base, spec.recipe)
+        return Variant(spec.recipe.schedule, spec.dataset, spec.cifar.selection, found)
 
     @property
     def name(self) -> str:
@@ -45,15 +51,17 @@ class Variant:
             parts.append(self.dataset)
         if self.selection != "all":
             parts.append(self.selection)
-        return ".".join(parts)
+        return ".".join([*parts, *(f"{name}={value}" for name, value in self.changes)])
 
     @property
     def comparable(self) -> bool:
         """Whether its errors may be held against the paper's."""
-        return self.schedule == "paper" and self.dataset == "cifar10" and self.selection == "all"
+        whole = self.schedule == "paper" and self.dataset == "cifar10" and self.selection == "all"
+        return whole and changes.comparable(self.changes)
 
     def spec(self, arch: Arch, seed: int) -> RunSpec:
-        return RunSpec(arch, recipe(arch, self.schedule, self.dataset, self.selection), self.dataset, seed)
+        base = recipe(arch, self.schedule, self.dataset, self.selection)
+        return RunSpec(arch, changes.apply(base, self.changes), self.dataset, seed)
 
 
 SEEDS_APART = 3
@@ -182,6 +190,8 @@ def render(finished: dict[str, FinishedRun], variant: Variant, logs: dict[str, s
     title = TITLES[variant.schedule]
     if variant.dataset != "cifar10":
         title += f" on {variant.dataset}"
+    if variant.changes:
+        title += ", " + ", ".join(f"`{name}={value}`" for name, value in variant.changes)
     return page(
         f"# {title}",
         "Table 6, Fig. 6 and Fig. 1 of the paper. " + _how_to_read(variant),
@@ -236,7 +246,8 @@ def _to_fill(all_rows: Sequence[Row], variant: Variant) -> str:
         words.append(f"--dataset {variant.dataset}")
     if variant.selection != "all":
         words.append(f"--selection {variant.selection}")
-    return f"What is missing is filled by `{' '.join(words)}`, one row alone with `--only`."
+    command = " ".join(words) + changes.words(variant.changes)
+    return f"What is missing is filled by `{command}`, one row alone with `--only`."
 
 
 def _depth(all_rows: Sequence[Row]) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from bench import changes
+from bench.changes import Changes
 from bench.errors import UserError
 from bench.measure.estimate import Estimator
 from bench.report import published
@@ -26,21 +28,24 @@ class Variant:
     schedule: Schedule
     dataset: str = "imagenet"
     classes: int = 1000
+    changes: Changes = ()
+    """Fields of the recipe that are not what the study has."""
 
     @property
     def name(self) -> str:
         parts = [self.study.name]
         parts += [self.schedule] if self.schedule != "paper" else []
         parts += [self.dataset] if self.dataset != "imagenet" else []
-        return ".".join(parts)
+        return ".".join([*parts, *(f"{name}={value}" for name, value in self.changes)])
 
     @property
     def comparable(self) -> bool:
         """Whether its errors may be held against the paper's."""
-        return self.schedule == "paper" and self.dataset == "imagenet"
+        return self.schedule == "paper" and self.dataset == "imagenet" and changes.comparable(self.changes)
 
     def specs(self, seeds: int = 1) -> tuple[RunSpec, ...]:
-        return runs(self.study, self.schedule, seeds, self.dataset, self.classes)
+        found = runs(self.study, self.schedule, seeds, self.dataset, self.classes)
+        return tuple(replace(spec, recipe=changes.apply(spec.recipe, self.changes)) for spec in found)
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,8 @@ def render(
     title = study.heading
     if variant.schedule != "paper":
         title += f", schedule {variant.schedule}"
+    if variant.changes:
+        title += ", " + ", ".join(f"`{name}={value}`" for name, value in variant.changes)
     return page(
         f"# {title}",
         f"{study.title.split(' (')[-1].rstrip(')')} of the paper, tested by {study.protocol}. " + _how_to_read(variant),
@@ -180,6 +187,7 @@ def _to_fill(all_rows: Sequence[Row], variant: Variant) -> str:
     words = f"python bench/run.py --table {variant.study.name}"
     words += f" --schedule {variant.schedule}" if variant.schedule != "paper" else ""
     words += " --dataset imagefolder" if variant.dataset != "imagenet" else ""
+    words += changes.words(variant.changes)
     return f"What is missing is filled by `{words} --cluster slurm --data DIR`, one row alone with `--only`."
 
 
