@@ -15,8 +15,9 @@ test-slurm: .venv/ready
 	$(BIN)/python -m pytest -m slurm
 
 benchmarks: .venv/ready
-	$(BIN)/python -m pytest tests/benchmarks --benchmark-json=/dev/null --publish
-	$(BIN)/python bench/run.py --table harness
+	$(BIN)/python -m pytest tests/benchmarks/test_harness.py --benchmark-json=/dev/null --publish
+	$(BIN)/python -m pytest tests/benchmarks/test_loading.py --benchmark-json=/dev/null --publish
+	$(BIN)/python bench/run.py --table harness loading
 
 slurm-up: .venv/ready
 	$(BIN)/python -m slurm.cluster up --folder .slurm

@@ -39,6 +39,8 @@ def parse(words: Sequence[str]) -> Changes:
 
 def apply(recipe: R, changes: Changes) -> R:
     """The recipe with some fields changed. Raises UserError, naming the fields or values that there are."""
+    if not changes:
+        return recipe
     hints = get_type_hints(type(recipe))
     names = sorted(set(hints) - OF_ITS_OWN)
     values = {}

@@ -259,19 +259,24 @@ def complexity(options: Options) -> int:
     return 0 if all(cost.closed_form for cost in counts.values()) else 1
 
 
-def harness(options: Options) -> int:
+def benchmarks(name: str, options: Options) -> int:
     """Print what `make benchmarks` has measured of the harness itself, and write its page."""
     if options.dry_run:
-        print("harness runs nothing: it shows what `make benchmarks` has measured")
+        print(f"{name} runs nothing: it shows what `make benchmarks` has measured")
         return 0
-    from bench.report import harness as pages
+    from bench.report import harness, loading
 
-    figures = pages.load(MEASURED / "harness.json")
-    text = pages.render(figures)
+    measured = MEASURED / f"{name}.json"
+    if name == "harness":
+        figures = harness.load(measured)
+        text, shown = harness.render(figures), harness.render_terminal(figures)
+    else:
+        found = loading.load(measured)
+        text, shown = loading.render(found), loading.render_terminal(found)
     if options.check:
-        return report("harness is not what tables/measured gives", differences(options.tables, {"harness.md": text}))
-    write_text(options.tables / "harness.md", text)
-    print(pages.render_terminal(figures))
+        return report(f"{name} is not what tables/measured gives", differences(options.tables, {f"{name}.md": text}))
+    write_text(options.tables / f"{name}.md", text)
+    print(shown)
     return 0
 
 
@@ -300,7 +305,8 @@ TABLES: dict[str, Callable[[Options], int]] = {
     "complexity": complexity,
     "cifar_depth": cifar_depth,
     **{name: partial(imagenet, name) for name in studies.imagenet.STUDIES},
-    "harness": harness,
+    "harness": partial(benchmarks, "harness"),
+    "loading": partial(benchmarks, "loading"),
 }
 
 if __name__ == "__main__":

@@ -1,0 +1,100 @@
+"""The page of `--table loading`: how many images one core makes ready for an ImageNet net, as `make benchmarks` measured."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+from bench.errors import UserError
+from bench.report.markdown import page, table, terminal_table
+from bench.store import read_json, write_json
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way from files to a batch."""
+
+    name: str
+    seconds: tuple[float, ...]
+    """Of each round over all images."""
+    images: int
+
+    @property
+    def rate(self) -> float:
+        """Images per second of one core."""
+        return self.images / median(self.seconds)
+
+
+@dataclass(frozen=True)
+class Loading:
+    """What was measured, and where."""
+
+    machine: str
+    versions: str
+    commit: str
+    mean_difference: float
+    """Of box from whole crops, in grey levels, over all pixels of the sample."""
+    largest_difference: float
+    ways: tuple[Way, ...]
+
+
+WORDS = {
+    "ours[box]": "ours, `resize=box`: only what the crop shows is resized",
+    "ours[whole]": "ours, `resize=whole`: the paper's words to the letter",
+    "usual": "the usual way: the paper's crop, image by image",
+    "reference": "torchvision's reference: RandomResizedCrop, image by image",
+}
+HEADERS = ["way", "images/s of one core", "over the usual way", "over torchvision's reference", "rounds"]
+
+
+def save(path: Path, loading: Loading) -> None:
+    write_json(path, {"format": FORMAT, **asdict(loading)})
+
+
+def load(path: Path) -> Loading:
+    """The committed figures. Raises UserError where the file is missing, damaged or of another version."""
+    data = read_json(path)
+    try:
+        if data.pop("format", None) != FORMAT:
+            raise ValueError(f"not of version {FORMAT}")
+        ways = tuple(Way(way["name"], tuple(way["seconds"]), way["images"]) for way in data.pop("ways"))
+        return Loading(**data, ways=ways)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({error}): measure anew with `make benchmarks`") from error
+
+
+def _cells(loading: Loading) -> list[list[str]]:
+    rates = {way.name: way.rate for way in loading.ways}
+    return [
+        [
+            WORDS[way.name],
+            f"{way.rate:.0f}",
+            f"{way.rate / rates['usual']:.2f}",
+            f"{way.rate / rates['reference']:.2f}",
+            str(len(way.seconds)),
+        ]
+        for way in loading.ways
+    ]
+
+
+def render_terminal(loading: Loading) -> str:
+    return terminal_table(_cells(loading), HEADERS, (1, 2, 3, 4))
+
+
+def render(loading: Loading) -> str:
+    """The page."""
+    images = loading.ways[0].images
+    return page(
+        "# Loading images",
+        f"From {images} genuine ImageNet files to normalised batches on one core, colour noise included in ours; medians of "
+        "rounds, all ways in one run on the same images. The aim is 2 times the usual way and 1.5 times the reference.",
+        table(_cells(loading), HEADERS, (1, 2, 3, 4)),
+        "Decoding alone takes most of it, and every way decodes with libjpeg-turbo. Ours stays in uint8 until the whole "
+        "batch is normalised at once.",
+        f"`box` crops differ from `whole` ones by {loading.mean_difference:.3f} grey levels in the mean over all pixels, "
+        f"and by {loading.largest_difference:.0f} at most.",
+        f"Measured on {loading.machine}, {loading.versions}; commit {loading.commit}.",
+    )
