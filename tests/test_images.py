@@ -8,6 +8,8 @@ import pickle
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -645,16 +647,33 @@ def test_an_image_that_breaks_in_mid_run_is_named(tmp_path: Path, copies: ImageL
     assert not multiprocessing.active_children()
 
 
-def test_workers_outlive_signals_and_end_with_the_loader(few: ImageList, seven: list[Batch]) -> None:
+def test_workers_outlive_others_signals_and_end_with_the_loader(few: ImageList, seven: list[Batch]) -> None:
+    stranger = "import os, signal, sys; [os.kill(int(pid), signal.SIGTERM) for pid in sys.argv[1:]]"
     with Loader(few, 0, 8, 0, 7, workers=2) as loader:
         seen = [next(loader), next(loader)]
         workers = multiprocessing.active_children()
         assert len(workers) == 2
+        subprocess.run(
+            [sys.executable, "-c", stranger, *(str(worker.pid) for worker in workers)], check=True, timeout=60
+        )
         for worker in workers:
             assert worker.pid
             os.kill(worker.pid, signal.SIGINT)
-            os.kill(worker.pid, signal.SIGTERM)
         seen += [next(loader) for _ in range(3)]
     assert equal(seen, seven[:5])
     assert not any(worker.is_alive() for worker in workers)
     assert list(loader) == []
+
+
+def test_a_loader_that_nobody_closes_holds_nobody_up(sample: ImageList) -> None:
+    """A run that fails keeps its loader in the traceback, and its process must end all the same."""
+    lines = [
+        "from pathlib import Path",
+        "from bench.images import folder, loader",
+        f"images = folder.find_val(Path({str(sample.root)!r}))",
+        "batches = loader.Loader(images, 0, 8, 0, 99, workers=2)",
+        "next(batches)",
+        "raise SystemExit(7)",
+    ]
+    root = Path(__file__).resolve().parents[1]
+    assert subprocess.run([sys.executable, "-c", "\n".join(lines)], cwd=root, timeout=60).returncode == 7

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -81,8 +83,8 @@ class Loader:
     have seen, and several processes see together what one would. At most `AHEAD` batches for each worker wait in memory;
     with `workers=0` each is made when it is asked for. Use it in a `with`, or `close` it: its workers end then.
 
-    Raises UserError where the processes cannot share the batch, where the crop does not fit, and, from `next`, where an
-    image cannot be decoded.
+    Raises UserError, at the latest from the first `next`, where the processes cannot share the batch or the crop does not
+    fit, and from `next` where an image cannot be decoded.
     """
 
     def __init__(
@@ -102,8 +104,6 @@ class Loader:
         count: int = 1,
     ) -> None:
         draws = Draws(seed, batch, len(images), start, stop, scale, crop, rank, count)
-        for _ in zip(draws, range(1), strict=False):  # what cannot be drawn is said here, and not by a worker
-            pass
         self.seconds_waited = 0.0
         """By the consumer, for batches, the start of the workers included."""
         self._batches: Iterator[Any] | None = in_workers(Crops(images, crop, way, flip), draws, workers)
@@ -152,7 +152,7 @@ def in_workers(dataset: Dataset[Any], items: Iterable[Any], workers: int) -> Ite
             collate_fn=_as_it_is,
             pin_memory=torch.cuda.is_available(),
             prefetch_factor=AHEAD if workers else None,
-            worker_init_fn=_ignore_signals,
+            worker_init_fn=_hear_nobody_else,
             generator=torch.Generator(),
         )
     )
@@ -162,7 +162,17 @@ def _as_it_is(made: Any) -> Any:
     return made
 
 
-def _ignore_signals(worker: int) -> None:
-    """Ctrl-C and Slurm's SIGTERM reach every process of a job; the one that trains decides, and still needs its workers."""
+def _hear_nobody_else(worker: int) -> None:
+    """Ctrl-C and Slurm's SIGTERM reach every process of a job; the one that trains decides, and still needs its workers.
+
+    Its own SIGTERM must end them: that is how Python ends processes that are still there when it exits.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_wait_for_parents_word, daemon=True).start()
+
+
+def _wait_for_parents_word() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)

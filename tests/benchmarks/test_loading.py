@@ -21,7 +21,7 @@ from bench.images.loader import Batch, Crops
 
 SAMPLE = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "imagenet-sample"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-ROUNDS, BATCH = 7, 40
+ROUNDS, BATCH = 21, 40
 
 
 @pytest.fixture(scope="module")
