@@ -169,9 +169,9 @@ def finish(
     std: Tensor,
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> Tensor:
-    """A batch as the net sees it, on the device where it lies: (N,3,H,W) uint8 -> (N,3,H,W) float32.
+    """A batch as the net sees it: (N,3,H,W) uint8 -> (N,3,H,W) float32, all on the device where the images lie.
 
-    `colour` (N,3) is added to the pixels, 0..1, None in a test; `mean` and `std` are of the channels, (3,).
+    `colour` (N,3) is added to the pixels, 0..1, None in a test; `mean` and `std` are of the channels, (3,), 0..1.
     """
     shift = -mean.expand(len(images), 3) if colour is None else colour - mean
     factor, shift = 1 / (255 * std), shift / std  # (3,), (N,3)

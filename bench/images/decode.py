@@ -58,9 +58,7 @@ def _read_with_pil(path: Path) -> Tensor:
             pixels = np.array(image.convert("RGB"))  # (H,W,3)
     except UnidentifiedImageError as error:
         raise BrokenImage(path, "no image" if path.stat().st_size else "empty file") from error
-    except (
-        Exception
-    ) as error:  # OSError, SyntaxError, ValueError, struct.error, zlib.error: PIL lets all of them through
+    except Exception as error:  # PIL lets OSError, SyntaxError, ValueError, struct.error and more through
         raise BrokenImage(path, " ".join(str(error).split()) or type(error).__name__) from error
     return torch.from_numpy(pixels).permute(2, 0, 1)
 

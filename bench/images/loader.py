@@ -106,7 +106,9 @@ class Loader:
         draws = Draws(seed, batch, len(images), start, stop, scale, crop, rank, count)
         self.seconds_waited = 0.0
         """By the consumer, for batches, the start of the workers included."""
-        self._batches: Iterator[Any] | None = in_workers(Crops(images, crop, way, flip), draws, workers)
+        self._batches: Iterator[Any] | None = in_workers(
+            Crops(images, crop, way, flip), draws, workers, pin=torch.cuda.is_available()
+        )
 
     def __iter__(self) -> Loader:
         return self
@@ -138,10 +140,10 @@ class Loader:
         self.close()
 
 
-def in_workers(dataset: Dataset[Any], items: Iterable[Any], workers: int) -> Iterator[Any]:
+def in_workers(dataset: Dataset[Any], items: Iterable[Any], workers: int, pin: bool = False) -> Iterator[Any]:
     """`dataset[item]` for each item, in order, by `workers` processes, or by this one where it is 0.
 
-    It draws from no generator of the caller's.
+    It draws from no generator of the caller's. With `pin`, tensors come in memory that a GPU can fetch by itself.
     """
     return iter(
         DataLoader(
@@ -150,7 +152,7 @@ def in_workers(dataset: Dataset[Any], items: Iterable[Any], workers: int) -> Ite
             sampler=items,
             num_workers=workers,
             collate_fn=_as_it_is,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=pin,
             prefetch_factor=AHEAD if workers else None,
             worker_init_fn=_hear_nobody_else,
             generator=torch.Generator(),
