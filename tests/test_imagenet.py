@@ -219,6 +219,13 @@ def test_bad_input_gets_one_line(images: Path, tmp_path: Path, capsys: pytest.Ca
             (tmp_path / "few" / split / name).symlink_to(images / "val" / name)
     said = complaint(capsys, *table, *folder_of, tmp_path / "few", "--only", "*-34-A")
     assert "images are fewer than the batch of 16" in said
+    wide = (*folder_of, images, "--only", "*-34-A", "--set", "crop=300")
+    assert "a crop of 300 does not fit into a shorter side of 256" in complaint(capsys, *table, *wide)
+    (tmp_path / "one" / "train" / "a").mkdir(parents=True)
+    (tmp_path / "one" / "val").mkdir()
+    (tmp_path / "one" / "train" / "a").rmdir()
+    (tmp_path / "one" / "train" / "a").symlink_to(images / "train" / "class 0")
+    assert "only one class" in complaint(capsys, *table, *folder_of, tmp_path / "one")
     assert "--dataset cifar10 is no data set of imagenet_shortcuts" in complaint(capsys, *table, "--dataset", "cifar10")
     assert "--only vgg matches no net" in complaint(capsys, *table, "--only", "vgg")
     assert "--weights torchvision is for ImageNet tables" in complaint(

@@ -152,13 +152,16 @@ def _slice(source: int, target: int, start: int, crop: int) -> _Slice:
     best, error = _Slice(0, source, factor, start), TOO_FAR
     nearest = max(0, start - margin)
     for first in range(nearest, max(-1, nearest - NEAR), -1):
-        for begin in (math.floor(first * step), math.ceil(first * step)):
-            off, resized = abs(begin - first * step), int((stop - begin) * factor)
-            copied = resized == stop - begin and source != target  # torch would take it as it is
-            if off < error and resized >= start - first + crop and not copied:
-                best, error = _Slice(begin, stop, factor, start - first), off
-        if error < ENOUGH:
-            break
+        begin = round(first * step)
+        off = abs(begin - first * step)
+        if off >= error:
+            continue
+        resized = int((stop - begin) * factor)
+        copied = resized == stop - begin and source != target  # torch would take it as it is
+        if resized >= start - first + crop and not copied:
+            best, error = _Slice(begin, stop, factor, start - first), off
+            if error < ENOUGH:
+                break
     return best
 
 
