@@ -61,7 +61,7 @@ class FolderFeed:
         r, p = self.recipe, self.processes
         return Loader(
             self.train, seed, batch, start, stop, self.workers,
-            way=r.resize, scale=r.scale, crop=r.crop, rank=p.rank, count=p.count,
+            way=r.resize, scale=r.scale, crop=r.crop, flip=r.flip, rank=p.rank, count=p.count,
         )  # fmt: skip
 
     def batch(self) -> tuple[Tensor, Tensor]:
