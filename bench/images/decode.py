@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,11 @@ def read(path: Path) -> Tensor:
 
 
 def _bytes(path: Path) -> Tensor:
-    return torch.from_numpy(np.fromfile(path, dtype=np.uint8))
+    """The bytes of a file, by one system call."""
+    with path.open("rb", buffering=0) as file:
+        data = np.empty(os.fstat(file.fileno()).st_size, dtype=np.uint8)
+        whole = file.readinto(data.data) == len(data)
+    return torch.from_numpy(data if whole else np.fromfile(path, dtype=np.uint8))
 
 
 def _read_with_pil(path: Path) -> Tensor:
