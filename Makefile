@@ -3,16 +3,19 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slurm benchmarks slurm-up slurm-down check regression clean
+.PHONY: demo test test-rest test-slurm benchmarks slurm-up slurm-down check regression clean
 
 demo: .venv/ready
 	$(BIN)/python bench/run.py --table cifar_depth --schedule smoke
 
-test: .venv/ready
-	$(BIN)/python -m pytest
+test: .venv/ready test-rest test-slurm
+
+# Apart, since what computes would keep the clocks of the tests of Slurm waiting.
+test-rest: .venv/ready
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not slurm"
 
 test-slurm: .venv/ready
-	$(BIN)/python -m pytest -m slurm
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m slurm
 
 benchmarks: .venv/ready
 	$(BIN)/python -m pytest tests/benchmarks/test_harness.py --benchmark-json=/dev/null --publish

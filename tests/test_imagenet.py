@@ -103,18 +103,21 @@ def test_the_rate_drops_on_a_plateau() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("net", ["plain-18", "resnet-18-A", "resnet-18-B", "resnet-18-C"])
 def test_a_net_learns_a_small_set_by_heart(shared: Path, tmp_path: Path, net: str) -> None:
-    """16 images of 3 classes, two in three of which a guess gets wrong. Where the crop lies is random all along."""
+    """16 images of 3 classes, two in three of which a guess gets wrong: known by heart once ten iterations hardly err.
+
+    Where the crop lies is random all along, so that a picture can show what was never seen, and later ones may err again.
+    """
     few = data_set(shared, tmp_path / "few", 16)
     one = spec(
-        few, f"imagenet-{net}", iterations=61, evaluate_every=10, drops=(40, 50), lr=0.02, bn_group=16,
+        few, f"imagenet-{net}", iterations=41, evaluate_every=10, drops=(30, 40), lr=0.02, bn_group=16,
         scale=(64, 64), flip=False, colour="none",
     )  # fmt: skip
-    seen = iter([False] * 59 + [True])
+    seen = iter([False] * 39 + [True])
     with pytest.raises(Interrupted):  # before the last iteration, after which all protocols are gone through
         train(one, tmp_path, few, should_stop=lambda: next(seen))
-    points = RunFolder(tmp_path, one.run_id).read_metrics()
-    assert points[0]["train_error"] > 5
-    assert points[-1]["train_error"] <= 5, [point["train_error"] for point in points]
+    errors = [point["train_error"] for point in RunFolder(tmp_path, one.run_id).read_metrics()]
+    assert errors[0] > 10
+    assert min(errors) < 2, errors
 
 
 @pytest.mark.slow

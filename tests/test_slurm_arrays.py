@@ -79,7 +79,9 @@ def test_why_a_run_waits_is_said(table: Tables) -> None:
     study.site.wait("the hold", lambda: any("held" in line for line in study.status().values()), patience=30)
     first, second = study.status().values()
     assert re.match(r"queued   JobHeld\w+: ", first)
-    assert re.match(r"queued   (Resources|Priority|None|ReqNodeNotAvail)", second)
+    assert re.match(
+        r"queued   (Resources|Priority|None|ReqNodeNotAvail|Nodes required for job are DOWN, DRAINED)", second
+    )
     study.site.call("scontrol", "update", "nodename=n[0-3]", "state=resume")
 
 
