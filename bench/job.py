@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bench import provenance
 from bench.errors import Interrupted, UserError
 from bench.heartbeat import Attempt, Heart, kind_of
-from bench.spec import CifarRecipe, RunSpec
+from bench.spec import CifarRecipe, Execution, RunSpec
 from bench.store import Result, RunFolder, read_json, write_json, write_probe
 
 if TYPE_CHECKING:
@@ -35,13 +35,14 @@ PATIENCE = 300.0
 
 @dataclass(frozen=True)
 class Source:
-    """Where data are and how they are read: no part of a run's identity."""
+    """Where data are, how they are read and how iterations are executed: no part of a run's identity."""
 
     folder: Path
     download: bool = False
     skip_broken: bool = False
     workers: int | None = None
     """Processes that load images for each process that trains; None: as many as it has cores."""
+    execution: Execution = "auto"
 
 
 def format_report(run_id: str, report: Report) -> str:
@@ -135,14 +136,23 @@ def _train(
     place: tuple[int, int],
 ) -> Result:
     """Train the net, together with the other processes where there are some."""
-    from bench.training import loop
+    from bench.measure.estimate import Estimator
+    from bench.training import execution, loop
     from bench.training.processes import connected
 
     device = _device()
     with connected(*place, device) as processes, contextlib.closing(_feed(spec, source, device, processes)) as feed:
         if feed.facts and processes.first:
             write_json(folder.provenance, {**read_json(folder.provenance), **feed.facts})
-        return loop.train(spec, folder, feed, device, on_report, should_stop, processes)
+
+        def choose(earlier: str | None) -> execution.Mode:
+            seconds = 3600 * Estimator(device.type, ())(spec).hours
+            mode = execution.choose(source.execution, spec, device, seconds, earlier)
+            if processes.first:
+                write_json(folder.provenance, {**read_json(folder.provenance), "execution": mode})
+            return mode
+
+        return loop.train(spec, folder, feed, device, on_report, should_stop, processes, choose)
 
 
 def _feed(spec: RunSpec, source: Source, device: torch.device, processes: Processes) -> Feed:

@@ -16,7 +16,7 @@ from bench import studies
 from bench.errors import UserError
 from bench.job import Source
 from bench.provenance import ROOT
-from bench.spec import Dataset, Schedule, Selection
+from bench.spec import Dataset, Execution, Schedule, Selection
 from bench.studies import Cluster
 
 _PROFILES = "(default: the profile's)"
@@ -128,6 +128,9 @@ class Options:
     """Leave out images that cannot be decoded, and count them, instead of ending before the training starts."""
     workers: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: as many as cores)")] = None
     """Processes that load images from folders, for each process that trains."""
+    execution: Execution = "auto"
+    """How iterations are executed: eager, compiled, or captured as one graph of a GPU. Left to itself, the fastest; the
+    numbers are the same to rounding, and a run that goes on does so the way it was begun."""
     results: Annotated[Path, tyro.conf.arg(metavar="DIR")] = ROOT / "results"
     """Folder of the runs: checkpoints, curves, results."""
     tables: Annotated[Path, tyro.conf.arg(metavar="DIR")] = ROOT / "tables"
@@ -148,7 +151,7 @@ class Options:
     @property
     def source(self) -> Source:
         """Where data are and how they are read."""
-        return Source(self.data, self.download, self.skip_broken, self.workers)
+        return Source(self.data, self.download, self.skip_broken, self.workers, self.execution)
 
     def report_arguments(self, table: str) -> tuple[str, ...]:
         """The command line that writes the pages of the same runs from what is finished."""

@@ -140,8 +140,10 @@ def send(table: str, specs: Sequence[RunSpec], options: Options) -> int:
 
         status = console.send(table, specs, options, plan.load(options.results, MEASURED))
         return max(status, console.wait(table, specs, options)) if options.slurm.wait else status
-    from bench import local
+    from bench import local, memory
 
+    if __name__ == "__main__":  # where another program calls this, that is not ours to start again
+        memory.restart_keeping_memory()
     jobs = local.Jobs(options.results, options.source, options.force)
     return local.run_all(missing, jobs, options.slurm.pack)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,14 @@ class Array:
     comment: str
     after: Sequence[str] = ()
     """Job ids that must have ended, however they ended."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables of every task, set before the profile's own lines."""
 
 
 def parameters(array: Array) -> dict[str, Any]:
     """What submitit's `update_parameters` takes."""
     profile = array.profile
+    environment = {"PYTHONPATH": str(array.root), **array.environment}
     more: dict[str, Any] = {"chdir": str(array.root)}
     more["requeue" if profile.preemption == "requeue" else "no-requeue"] = True
     if array.after:
@@ -56,7 +59,7 @@ def parameters(array: Array) -> dict[str, Any]:
         "mem": profile.mem,
         "array_parallelism": profile.parallel,
         "signal_delay_s": profile.signal_seconds,
-        "setup": [f"export PYTHONPATH={shlex.quote(str(array.root))}", *profile.setup],
+        "setup": [f"export {name}={shlex.quote(value)}" for name, value in environment.items()] + list(profile.setup),
         # since Slurm 22.05 srun does not take the cores of a process from sbatch
         "srun_args": [f"--cpus-per-task={profile.cpus}"],
         "additional_parameters": more,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -71,8 +72,9 @@ class Table:
         self.site.wait("an empty queue", lambda: not self.tasks())
 
     def iteration(self) -> int:
-        """The furthest iteration that a running task reports."""
-        return max((int(m[1]) for s in self.status().values() if (m := re.search(r", (\d+) of ", s))), default=0)
+        """The furthest iteration of a run that is running; read off its heartbeat, since --status takes its time."""
+        beats = [json.loads(file.read_text()) for file in self.results.glob("*/heartbeat.json")]
+        return max((beat["iteration"] for beat in beats if beat["state"] == "running"), default=0)
 
 
 def start(**facts: object) -> Iterator[Site]:

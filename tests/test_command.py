@@ -267,7 +267,7 @@ def test_two_commands_on_one_run(command: Command) -> None:
 
 
 def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path) -> None:
-    """On a real file system of one megabyte; where it may not be mounted, with a limit on the size of files."""
+    """On a real file system of half a megabyte; where it may not be mounted, with a limit on the size of files."""
     from bench.errors import UserError
     from bench.store import write_bytes
 
@@ -275,7 +275,7 @@ def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path) -> None:
     small.mkdir()
     mounted = (
         os.geteuid() == 0
-        and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small], capture_output=True).returncode
+        and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", small], capture_output=True).returncode
         == 0
     )
     if not mounted:

@@ -30,8 +30,8 @@ def long_run(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Path:
-    """The results of one ResNet-20 that nothing happened to, on this machine without Slurm."""
-    study = Table(tmp_path_factory.mktemp("uninterrupted"), site, "--only", "resnet-20-A")
+    """The results of one ResNet-56 that nothing happened to, on this machine without Slurm."""
+    study = Table(tmp_path_factory.mktemp("uninterrupted"), site, "--only", "resnet-56-A")
     study("--cluster", "local")
     return study.results
 
@@ -60,7 +60,7 @@ def facts_of(results: Path) -> dict[str, object]:
 
 def test_a_preempted_run_goes_on_to_the_same_bits(table: Tables, uninterrupted: Path) -> None:
     """A job of higher priority takes all cores; the run saves in the time of grace, waits, and goes on."""
-    study = table("--only", "resnet-20-A")
+    study = table("--only", "resnet-56-A")
     study.send("--partition", "low")
     study.site.wait("some iterations", lambda: study.iteration() >= 20)
     study.site.call(
@@ -77,7 +77,7 @@ def test_a_preempted_run_goes_on_to_the_same_bits(table: Tables, uninterrupted: 
 
 def test_a_node_that_is_taken_down_gives_its_run_to_another(table: Tables, uninterrupted: Path) -> None:
     """Set down, Slurm starts a second copy elsewhere while the first may still compute: only the later one goes on."""
-    study = table("--only", "resnet-20-A")
+    study = table("--only", "resnet-56-A")
     study.send()
     study.site.wait("some iterations", lambda: study.iteration() >= 20)
     node = re.search(r"on (n\d),", "".join(study.status().values()))[1]  # type: ignore[index]
@@ -89,7 +89,7 @@ def test_a_node_that_is_taken_down_gives_its_run_to_another(table: Tables, unint
 
 def test_a_node_that_loses_power(table: Tables, uninterrupted: Path) -> None:
     """Its slurmd and all that runs on it die at once; Slurm notices, and the run goes on from its last checkpoint."""
-    study = table("--only", "resnet-20-A")
+    study = table("--only", "resnet-56-A")
     study.send()
     study.site.wait("some iterations", lambda: study.iteration() >= 20)
     node = re.search(r"on (n\d),", "".join(study.status().values()))[1]  # type: ignore[index]

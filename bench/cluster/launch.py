@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bench import memory
 from bench.cluster import records, snapshot
 from bench.cluster.records import SentArray, Submission
 from bench.cluster.task import Work, report, work
@@ -145,9 +146,12 @@ def preview(planned: Planned, results: Path, number: int = 1) -> Array:
     """The array as it would be sent, for its script."""
     calls = [(None,) for _ in planned.tasks]
     home = results / "slurm"
-    return Array(
-        "resnet-bench", work, calls, home / "STAMP" / str(number), home / "code" / "HASH", planned.profile, "STAMP"
-    )
+    code, folder = home / "code" / "HASH", home / "STAMP" / str(number)
+    return Array("resnet-bench", work, calls, folder, code, planned.profile, "STAMP", environment=ENVIRONMENT)
+
+
+ENVIRONMENT = {memory.NAME: memory.VALUE}
+"""Of the tasks that train."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +178,8 @@ def send(planned: Sequence[Planned], launch: Launch, cluster: Site) -> Submissio
     for number, each in enumerate(planned, start=1):
         comment = f"{stamp}.{number}"
         calls = [(_work(task, each, launch, comment),) for task in each.tasks]
-        job = Array(f"resnet-{launch.table}", work, calls, folder / str(number), code, each.profile, comment)
+        where, name = folder / str(number), f"resnet-{launch.table}"
+        job = Array(name, work, calls, where, code, each.profile, comment, environment=ENVIRONMENT)
         entry = _entry(job, each.shape, [[spec.run_id for spec in task] for task in each.tasks])
         sent = replace(sent, arrays=(*sent.arrays, entry))
         sent.write(launch.results)  # before sbatch: whoever dies in between leaves a record of what may be queued

@@ -32,6 +32,16 @@ class Draw:
         """Some of the images."""
         return Draw(self.index[which], self.dy[which], self.dx[which], self.flip[which])
 
+    def packed(self) -> Tensor:
+        """All of it in one tensor (4,N) int64, to be sent to a device at once."""
+        return torch.stack([self.index, self.dy, self.dx, self.flip.long()])
+
+    @staticmethod
+    def unpacked(packed: Tensor) -> Draw:
+        """The inverse of `packed`."""
+        index, dy, dx, flip = packed
+        return Draw(index, dy, dx, flip.bool())
+
 
 @lru_cache(maxsize=2)
 def epoch_draw(seed: int, epoch: int, images: int, padding: int) -> Draw:
@@ -115,9 +125,8 @@ class Augmenter:
         return F.pad(images, (p, p, p, p)).unfold(2, self.height, 1).unfold(3, self.width, 1)
 
     def __call__(self, draw: Draw) -> tuple[Tensor, Tensor]:
-        """A batch as the net sees it: (N,3,H,W) float32 and its labels (N,)."""
-        device = self.labels.device
-        index, dy, dx = draw.index.to(device), draw.dy.to(device), draw.dx.to(device)
+        """A batch as the net sees it: (N,3,H,W) float32 and its labels (N,). The draw lies where the images do."""
+        index, dy, dx = draw.index, draw.dy, draw.dx
         images = self.windows[index, :, dy, dx]
         moves = (
             self.recipe.padding_value == "mean"
@@ -125,5 +134,5 @@ class Augmenter:
         mean = self.mean_windows[:, dy, dx].transpose(0, 1) if moves else self.normaliser.mean
         x = self.normaliser.finish(images, mean)
         if self.recipe.flip:
-            x = torch.where(draw.flip.to(device)[:, None, None, None], x.flip(3), x)
+            x = torch.where(draw.flip[:, None, None, None], x.flip(3), x)
         return x, self.labels[index]

@@ -29,6 +29,8 @@ class Progress:
     wall_seconds: float = 0.0
     """Seconds spent in all, all attempts."""
     attempts: int = 0
+    execution: str | None = None
+    """How its iterations were executed."""
     metrics: list[dict[str, Any]] = field(default_factory=list)
 
 

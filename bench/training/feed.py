@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bench.spec import CifarRecipe
 from bench.store import RunFolder
-from bench.training.augment import Augmenter, Normaliser, batch_draw
+from bench.training.augment import Augmenter, Draw, Normaliser, batch_draw
 from bench.training.data import Dataset, Images
 from bench.training.evaluate import error_rate, recompute_batch_norm
 from bench.training.processes import ALONE, Processes
@@ -68,17 +68,30 @@ class MemoryFeed:
         self.validation = data.validation.to(device) if data.validation else None
         self.train_images, self.test_images = len(self.train), len(self.test)
         self.normalise = Normaliser(self.train, recipe)
-        self.augment = Augmenter(self.train, self.normalise, recipe)
+        self._augment = Augmenter(self.train, self.normalise, recipe)
         self.iteration = self.seed = 0
+
+    @property
+    def share(self) -> int:
+        """Images of this process in each batch."""
+        return self.recipe.batch // self.processes.count
 
     def begin(self, iteration: int, seed: int) -> None:
         self.iteration, self.seed = iteration, seed
 
     def batch(self) -> tuple[Tensor, Tensor]:
+        return self.augment(self.next_draw().packed().to(self.train.labels.device, non_blocking=True))
+
+    def next_draw(self) -> Draw:
+        """What the next iteration takes, of this process's part of the batch."""
         recipe = self.recipe
         draw = batch_draw(self.seed, self.iteration, recipe.batch, self.train_images, recipe.crop_padding)
         self.iteration += 1
-        return self.augment(draw.part(self.processes.slice(recipe.batch)))
+        return draw.part(self.processes.slice(recipe.batch))
+
+    def augment(self, packed: Tensor) -> tuple[Tensor, Tensor]:
+        """The images of a packed draw as the net sees them, and their labels, all on the device."""
+        return self._augment(Draw.unpacked(packed))
 
     def test_error(self, net: nn.Module) -> float:
         return self._error(net, self.test)

@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from bench.errors import Interrupted
 from bench.nets import build_for_run
 from bench.spec import Recipe, RunSpec
 from bench.store import Result, RunFolder
-from bench.training import checkpoint
-from bench.training.evaluate import autocast
+from bench.training import checkpoint, execution
+from bench.training.execution import Mode
 from bench.training.feed import Feed
 from bench.training.processes import ALONE, Processes
 from bench.training.schedule import drops_so_far, learning_rate
@@ -53,14 +52,16 @@ def train(
     on_report: Callable[[Report], None] = lambda report: None,
     should_stop: Callable[[], bool] = lambda: False,
     processes: Processes = ALONE,
+    choose: Callable[[str | None], Mode] = lambda earlier: "eager",
 ) -> Result:
     """Train `spec` to its last iteration, going on from the checkpoint in `folder` where there is one.
 
     Raises Interrupted, after writing a checkpoint, once `should_stop()` holds. Writes everything but `result.json`. Of
-    several processes each calls it, and only the first one writes.
+    several processes each calls it, and only the first one writes. `choose` is told how the run was executed before, if it
+    was, and says how it is from here.
     """
     processes.wait()  # until the first one has the folder in order
-    run = _Run(spec, folder, feed, device, processes)
+    run = _Run(spec, folder, feed, device, processes, choose)
     feed.begin(run.now.iteration, spec.seed)
     run.now.attempts += 1
     recipe = spec.recipe
@@ -74,7 +75,8 @@ def train(
                 run.evaluate()
             on_report(run.report(at_point))
             last_report = time.monotonic()
-        if at_point or run.diverged or processes.agree(time.monotonic() - last_save > CHECKPOINT_SECONDS):
+        last = run.diverged or run.now.iteration == recipe.iterations
+        if last or processes.agree(time.monotonic() - last_save > CHECKPOINT_SECONDS):
             run.save()
             last_save = time.monotonic()
         if processes.agree(should_stop()) and run.now.iteration < recipe.iterations:
@@ -90,7 +92,13 @@ class _Run:
     """The moving parts of one run. Sums stay on the device; `collect` fetches them."""
 
     def __init__(
-        self, spec: RunSpec, folder: RunFolder, feed: Feed, device: torch.device, processes: Processes
+        self,
+        spec: RunSpec,
+        folder: RunFolder,
+        feed: Feed,
+        device: torch.device,
+        processes: Processes,
+        choose: Callable[[str | None], Mode],
     ) -> None:
         self.spec, self.recipe, self.folder, self.device = spec, spec.recipe, folder, device
         self.processes = processes
@@ -100,12 +108,15 @@ class _Run:
         self.net = build_for_run(spec).to(device, memory_format=memory_format).train()  # type: ignore[call-overload]
         self.optimiser = sgd(self.net, self.recipe)
         self.now = checkpoint.load(folder, spec, self.net, self.optimiser)
-        self.model = processes.wrap(self.net)
+        self.now.execution = mode = choose(self.now.execution)
+        execution.set_precision(self.recipe.precision)
+        self.iteration = execution.Iteration(
+            processes.wrap(execution.prepare(self.net, mode)), self.optimiser, self.recipe, device
+        )
+        self.advance = execution.advance(mode, feed, self.iteration)
         self.drops = drops_so_far(self.recipe, self.now.metrics)
         if processes.first:
             folder.write_metrics(self.now.metrics)  # a point written after the checkpoint is measured again
-        self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
-        self.wrong = torch.zeros((), dtype=torch.int64, device=device)
         self.diverged = False
         self.started = self.clock = self.step_clock = time.monotonic()
         self.here_images, self.here_seconds = 0, 0.0  # of this attempt, for images/s
@@ -117,24 +128,14 @@ class _Run:
     def step(self) -> None:
         """One iteration: a batch, its gradient, one SGD update."""
         now, recipe = self.now, self.recipe
-        images, labels = self.feed.batch()
         rate = learning_rate(recipe, now.iteration, self.warming_up, self.drops)
         set_learning_rate(self.optimiser, rate, recipe.momentum_form)
-        with autocast(self.device, recipe.precision):
-            logits = self.model(images)
-            loss = F.cross_entropy(logits, labels)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimiser.step()
-
-        wrong = (logits.detach().argmax(1) != labels).sum()
-        self.loss_sum += loss.detach() * len(labels)
-        self.wrong += wrong
+        self.advance(rate)
         now.seen += recipe.batch
         now.iteration += 1
         self.here_images += recipe.batch
         if self.warming_up:
-            self.watch_warmup(int(self.processes.total(wrong)))
+            self.watch_warmup(int(self.processes.total(self.iteration.last_wrong.clone())))
 
     def watch_warmup(self, wrong: int) -> None:
         """End the warm-up once the training error of the last `warmup_window` iterations is low enough."""
@@ -147,10 +148,11 @@ class _Run:
 
     def collect(self) -> None:
         """Fetch the sums from the device, stop the training clock, and see whether the loss is still finite."""
-        self.now.loss_sum += self.processes.total(self.loss_sum).item()
-        self.now.wrong += int(self.processes.total(self.wrong))
-        self.loss_sum.zero_()
-        self.wrong.zero_()
+        sums = self.iteration
+        self.now.loss_sum += self.processes.total(sums.loss_sum).item()
+        self.now.wrong += int(self.processes.total(sums.wrong))
+        sums.loss_sum.zero_()
+        sums.wrong.zero_()
         seconds = time.monotonic() - self.step_clock
         self.here_seconds += seconds
         self.now.train_seconds += seconds
