@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -283,6 +284,35 @@ def benchmarks(name: str, options: Options) -> int:
     return 0
 
 
+def throughput(options: Options) -> int:
+    """Time the nets on this machine, and write the page of all machines that were timed. Returns the exit status."""
+    nets = ["--nets", options.only] if options.only else []
+    kept, committed = options.results.resolve() / "throughput.json", MEASURED / "throughput.json"
+    speeds = ["--speeds", str(kept)]
+    command = [sys.executable, "-m", "pytest", "tests/throughput", "--benchmark-json=/dev/null", *nets, *speeds]
+    if options.dry_run:
+        print("throughput runs " + " ".join(map(shlex.quote, command)))
+        return 0
+    from bench.report import throughput as pages
+
+    if options.check:
+        expected = {"throughput.md": pages.render(pages.load(committed))}
+        return report("throughput is not what tables/measured gives", differences(options.tables, expected))
+    if not options.report:
+        write_probe(options.results)
+        if status := subprocess.run(command, cwd=ROOT).returncode:
+            return int(status)
+    machines = pages.load(committed)
+    for machine in pages.load(kept):
+        machines = pages.merge(machines, machine)
+    if options.publish:
+        pages.save(committed, machines)
+    write_text(options.tables / "throughput.md", pages.render(machines))
+    print(pages.render_terminal(machines))
+    print(f"wrote {options.tables / 'throughput.md'}")
+    return 0
+
+
 def differences(tables: Path, expected: dict[str, str]) -> list[str]:
     """A line for each page that is missing or differs from the expected text, with its first differing line."""
     lines = []
@@ -309,6 +339,7 @@ TABLES: dict[str, Callable[[Options], int]] = {
     "cifar_depth": cifar_depth,
     **{name: partial(imagenet, name) for name in studies.imagenet.STUDIES},
     "harness": partial(benchmarks, "harness"),
+    "throughput": throughput,
     "loading": partial(benchmarks, "loading"),
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bench import provenance
-from bench.report import harness, loading
+from bench.report import harness, loading, throughput
 from bench.report.harness import Figure, Figures
 from bench.report.loading import Loading, Way
 
@@ -19,16 +19,26 @@ LOADING = "test_loading_"
 
 FIGURES = pytest.StashKey[Figures]()
 WAYS = pytest.StashKey[Loading]()
+SPEEDS = pytest.StashKey[throughput.Machine]()
+THROUGHPUT = "test_throughput["
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--publish", action="store_true", help="keep the figures in tables/measured")
+    parser.addoption("--speeds", metavar="FILE", help="keep what tests/throughput measures in FILE")
+    parser.addoption("--nets", metavar="GLOB", help="time only these nets in tests/throughput")
+    parser.addoption(
+        "--against", metavar="FILE", help="fail where ratios to the reference loop have dropped since FILE"
+    )
 
 
 def pytest_benchmark_update_json(config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]) -> None:
     """Put together what the pages need, from what pytest-benchmark has measured."""
     of_loading = [measured for measured in benchmarks if measured.name.startswith(LOADING)]
-    of_harness = [measured for measured in benchmarks if measured not in of_loading]
+    of_throughput = [measured for measured in benchmarks if measured.name.startswith(THROUGHPUT)]
+    of_harness = [measured for measured in benchmarks if measured not in of_loading + of_throughput]
+    if of_throughput:
+        config.stash[SPEEDS] = throughput.of_benchmarks(of_throughput)
     if of_harness:
         config.stash[FIGURES] = _figures(of_harness)
     if of_loading:
@@ -74,6 +84,14 @@ def _commit() -> str:
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Keep the figures of a run in which nothing failed."""
+    found = session.config.stash.get(SPEEDS, None)
+    if found and exitstatus == 0 and (path := session.config.getoption("--speeds")):
+        throughput.save(Path(path), throughput.merge(throughput.load(Path(path)), found))
+    if found and (path := session.config.getoption("--against")):
+        before = {machine.name: machine for machine in throughput.load(Path(path))}
+        if lines := throughput.regressions(before.get(found.name, found), found):
+            print("\nslower than in " + "\n  ".join([f"{path}:", *lines]))
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if session.config.getoption("--publish") and exitstatus == 0:
         if FIGURES in session.config.stash:
             harness.save(MEASURED / "harness.json", session.config.stash[FIGURES])

@@ -39,7 +39,16 @@ ALLOWED = {
         "bench.training",
         "models",
     },
-    "bench.measure": {"bench.spec", "bench.errors", "bench.store", "bench.nets", "bench.measure", "models"},
+    "bench.measure": {
+        "bench.spec",
+        "bench.errors",
+        "bench.store",
+        "bench.memory",
+        "bench.nets",
+        "bench.training",
+        "bench.measure",
+        "models",
+    },
     "bench.report": {
         "bench.changes",
         "bench.spec",

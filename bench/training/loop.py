@@ -22,6 +22,8 @@ from bench.training.processes import ALONE, Processes
 from bench.training.schedule import drops_so_far, learning_rate
 
 CHECKPOINT_SECONDS = 60.0
+SAVING_SHARE = 0.02
+"""Of the time, up to which evaluation points write checkpoints too: fast GPUs have two points a second."""
 REPORT_SECONDS = 1.0
 
 
@@ -76,7 +78,8 @@ def train(
             on_report(run.report(at_point))
             last_report = time.monotonic()
         last = run.diverged or run.now.iteration == recipe.iterations
-        if last or processes.agree(time.monotonic() - last_save > CHECKPOINT_SECONDS):
+        due = time.monotonic() - last_save > CHECKPOINT_SECONDS or (at_point and run.saves_cheaply())
+        if last or processes.agree(due):
             run.save()
             last_save = time.monotonic()
         if processes.agree(should_stop()) and run.now.iteration < recipe.iterations:
@@ -120,6 +123,7 @@ class _Run:
         self.diverged = False
         self.started = self.clock = self.step_clock = time.monotonic()
         self.here_images, self.here_seconds = 0, 0.0  # of this attempt, for images/s
+        self.seconds_saving = 0.0
 
     @property
     def warming_up(self) -> bool:
@@ -204,14 +208,20 @@ class _Run:
             waiting=self.feed.seconds_waited / self.here_seconds if self.here_seconds else 0.0,
         )
 
+    def saves_cheaply(self) -> bool:
+        """Whether checkpoints have taken little of this attempt's time so far."""
+        return self.seconds_saving <= SAVING_SHARE * (time.monotonic() - self.started)
+
     def save(self) -> None:
         """Write a checkpoint, with the sums in it."""
+        began = time.monotonic()
         self.collect()
         self.now.wall_seconds += time.monotonic() - self.clock
         self.clock = time.monotonic()
         if self.processes.first:
             checkpoint.save(self.folder, self.spec, self.net, self.optimiser, self.now)
         self.step_clock = time.monotonic()
+        self.seconds_saving += self.step_clock - began
 
     def result(self) -> Result:
         """What the run measured; the last iterate is also held against the whole training set."""
