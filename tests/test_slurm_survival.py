@@ -22,9 +22,9 @@ Tables = Callable[..., Table]
 
 @pytest.fixture(scope="module", autouse=True)
 def long_run(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Table]:
-    """A run that needs several time limits, begun first and looked at last."""
-    study = Table(tmp_path_factory.mktemp("a long run"), site, "--only", "resnet-110-A")
-    study.send("--time", 1, "--signal-seconds", 12, "--partition", "high", "--constraint", "node3")
+    """A run that needs several time limits, begun first and looked at last. It has a node for itself, by taking both cores."""
+    study = Table(tmp_path_factory.mktemp("a long run"), site, "--only", "resnet-200-A")
+    study.send("--time", 1, "--signal-seconds", 12, "--partition", "high", "--constraint", "node3", "--cpus", 2)
     return study
 
 
@@ -140,7 +140,7 @@ def test_a_run_that_needs_several_time_limits_is_done_in_the_end(long_run: Table
     log = (folder_of(long_run.results) / "log.txt").read_text()
     assert log.count("stopped at iteration") == facts["restarts"]
     long_run.wait_until_empty()
-    assert "ResNet-110" in (long_run.tables / "cifar_depth.smoke.md").read_text()
+    assert "ResNet-200" in (long_run.tables / "cifar_depth.smoke.md").read_text()
 
 
 def test_told_is_passed_on_to_children() -> None:
