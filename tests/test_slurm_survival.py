@@ -64,10 +64,9 @@ def test_a_preempted_run_goes_on_to_the_same_bits(table: Tables, uninterrupted: 
     study.send("--partition", "low")
     study.site.wait("some iterations", lambda: study.iteration() >= 20)
     study.site.call(
-        "sbatch", "--partition=high", "--nodes=3", "--exclusive", "--output=/dev/null", "--mem=100", "--wrap=sleep 5"
+        "sbatch", "--partition=high", "--nodes=3", "--exclusive", "--output=/dev/null", "--mem=100", "--wrap=sleep 20"
     )
-    log = folder_of(study.results) / "log.txt"
-    study.site.wait("the run to give way", lambda: "stopped at iteration" in log.read_text())
+    study.site.wait("the run to give way", lambda: "goes on from iteration" in "".join(study.status().values()))
     study.site.wait("the result", lambda: set(study.status().values()) == {"done"})
     assert_same(study.results, uninterrupted)
     facts = facts_of(study.results)
