@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from bench import changes
 from bench.changes import Changes
-from bench.report import published
-from bench.report.markdown import Footnotes, page, table, terminal_table, thousands
-from bench.report.runs import difference, mean_and_spread, net, provenance, sentences
+from bench.report import markdown, published, terminal
+from bench.report.markdown import thousands
+from bench.report.page import Cell, Page, Section, Table, cells
+from bench.report.runs import difference, mean_and_spread, net, provenance, sentences, verdict_cell
 from bench.report.verdict import MISSING, Verdict, judge_bound, judge_errors
 from bench.spec import Arch, RunSpec, Schedule, Selection
 from bench.store import FinishedRun
@@ -121,20 +122,19 @@ HEADERS = [
     "best on test", "training error", "difference", "verdict", "iterations",
 ]  # fmt: skip
 NUMERIC = (1, 2, 4, 5, 6, 7, 8, 10)
-TERMINAL_HEADERS = ["net", "paper: test error, %", "ours: test error, last", "training error", "seeds", "verdict"]
+NARROW = ("net", "paper: test error, %", "ours: test error, last", "training error", "seeds", "verdict")
 
 
-def _cells(row: Row, variant: Variant, notes: Footnotes | None, logs: dict[str, str]) -> list[str]:
-    verdict = row.verdict.word + (notes.mark(row.verdict.note) if notes else "")
-    ours = mean_and_spread(row.values("test_error"))
+def _cells(row: Row, logs: dict[str, str]) -> tuple[Cell, ...]:
+    ours, verdict = Cell(mean_and_spread(row.values("test_error"))), verdict_cell(row.verdict)
     if not row.runs:
-        verdict = ours = "diverged" if row.diverged else "missing"
+        word = "diverged" if row.diverged else "missing"
         log = next((path for run_id, path in logs.items() if run_id.startswith(f"{row.arch.name}-")), None)
-        if notes and log:
-            ours += notes.mark(f"No result yet; the end of its log says why: `{log}`.")
-    elif row.diverged and notes:
-        ours += notes.mark(f"{len(row.diverged)} more seeds diverged and are not in the mean.")
-    return [
+        ours = Cell(word, note=f"No result yet; the end of its log says why: `{log}`." if log else "")
+        verdict = Cell(word, word, row.verdict.note)
+    elif row.diverged:
+        ours = replace(ours, note=f"{len(row.diverged)} more seeds diverged and are not in the mean.")
+    return cells(
         net(row.arch),
         thousands(_parameters(row.arch)),
         *_paper_cells(row.arch),
@@ -145,7 +145,7 @@ def _cells(row: Row, variant: Variant, notes: Footnotes | None, logs: dict[str, 
         difference(row.verdict),
         verdict,
         " + ".join(thousands(count) for count in sorted({run.result.iterations for run in row.runs})),
-    ]
+    )
 
 
 def _parameters(arch: Arch) -> int:
@@ -167,11 +167,15 @@ def _paper_cells(arch: Arch) -> list[str]:
     return [text, statistic]
 
 
+def table(all_rows: Sequence[Row], logs: dict[str, str]) -> Table:
+    """Table 6 with ours beside it. `logs` as in `page`."""
+    shown = [HEADERS.index(name) for name in NARROW]
+    return Table(HEADERS, [_cells(row, logs) for row in all_rows], NUMERIC, shown)
+
+
 def render_terminal(finished: dict[str, FinishedRun], variant: Variant) -> str:
     """The columns that fit a terminal."""
-    cells = [_cells(row, variant, None, {}) for row in rows(finished, variant)]
-    shown = [HEADERS.index(name) for name in TERMINAL_HEADERS]
-    return terminal_table([[row[i] for i in shown] for row in cells], TERMINAL_HEADERS, (1, 2, 3, 4))
+    return terminal.render(table(rows(finished, variant), {}))
 
 
 TITLES: dict[Schedule, str] = {
@@ -182,27 +186,32 @@ TITLES: dict[Schedule, str] = {
 
 
 def render(finished: dict[str, FinishedRun], variant: Variant, logs: dict[str, str]) -> str:
+    """The page in Markdown."""
+    return markdown.render(page(finished, variant, logs))
+
+
+def page(finished: dict[str, FinishedRun], variant: Variant, logs: dict[str, str]) -> Page:
     """The page. `logs` are the paths of the logs of runs that were started and have no result, by run id."""
     all_rows = rows(finished, variant)
-    notes = Footnotes()
-    cells = [_cells(row, variant, notes, logs) for row in all_rows]
     runs = [run for row in all_rows for run in (*row.runs, *row.diverged)]
     title = TITLES[variant.schedule]
     if variant.dataset != "cifar10":
         title += f" on {variant.dataset}"
     if variant.changes:
         title += ", " + ", ".join(f"`{name}={value}`" for name, value in variant.changes)
-    return page(
-        f"# {title}",
-        "Table 6, Fig. 6 and Fig. 1 of the paper. " + _how_to_read(variant),
-        table(cells, HEADERS, NUMERIC),
-        notes.render(),
-        _to_fill(all_rows, variant),
-        _figure(variant, all_rows) if runs else "",
-        _depth(all_rows),
-        _definitions(variant),
-        sentences(runs, deviations, choices),
-        provenance(runs),
+    return Page(
+        variant.name,
+        title,
+        [
+            "Table 6, Fig. 6 and Fig. 1 of the paper. " + _how_to_read(variant),
+            table(all_rows, logs),
+            _to_fill(all_rows, variant),
+            _figure(variant, all_rows) if runs else "",
+            _depth(all_rows),
+            _definitions(variant),
+            *sentences(runs, deviations, choices),
+            *provenance(runs),
+        ],
     )
 
 
@@ -264,21 +273,14 @@ def _depth(all_rows: Sequence[Row]) -> str:
     )
 
 
-def _definitions(variant: Variant) -> str:
-    return "\n".join(
-        [
-            "**What is measured**",
-            "",
-            "- *Test error, last*: top-1 error on the test images, single view, by the weights of the last iteration. "
-            "It is what the paper reports.",
-            "- *Best on test*: the lowest test error over the evaluation points. It is chosen on the test set and flatters.",
-            "- *Training error*: over the images between the last two evaluation points, augmented, as the net saw them "
-            "while it learnt. The paper does not say how it measured its own.",
-            "- ± is the standard deviation over seeds (n-1)."
-            + (
-                " A test set of 10,000 images alone leaves a standard error of 0.28 points at 8.75 %."
-                if variant.dataset == "cifar10"
-                else ""
-            ),
-        ]
-    )
+def _definitions(variant: Variant) -> Section:
+    sampling = " A test set of 10,000 images alone leaves a standard error of 0.28 points at 8.75 %."
+    lines = [
+        "- *Test error, last*: top-1 error on the test images, single view, by the weights of the last iteration. "
+        "It is what the paper reports.",
+        "- *Best on test*: the lowest test error over the evaluation points. It is chosen on the test set and flatters.",
+        "- *Training error*: over the images between the last two evaluation points, augmented, as the net saw them "
+        "while it learnt. The paper does not say how it measured its own.",
+        "- ± is the standard deviation over seeds (n-1)." + (sampling if variant.dataset == "cifar10" else ""),
+    ]
+    return Section("What is measured", ["\n".join(lines)])

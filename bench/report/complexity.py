@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from bench.measure.cost import Cost
-from bench.report import published
-from bench.report.markdown import Footnotes, page, table, terminal_table, thousands
+from bench.report import markdown, published, terminal
+from bench.report.markdown import thousands
+from bench.report.page import Cell, Page, Part, Table, cells, grid
 from bench.report.verdict import Verdict, judge_exact
 from bench.spec import Arch, parse_arch
 from bench.store import read_json, write_json
@@ -111,18 +113,16 @@ HEADERS = [
 NUMERIC = (1, 2, 4, 5, 7, 8)
 
 
-def _cells(row: Row, notes: Footnotes | None) -> list[str]:
+def _cells(row: Row) -> tuple[Cell, ...]:
     name, cost = row.arch.name, row.cost
 
     def of_paper(ids: dict[str, str]) -> str:
         return published.load()[ids[name]].printed if name in ids else ""
 
-    def word(verdict: Verdict | None, quantity: str) -> str:
-        if verdict is None:
-            return ""
-        return verdict.word + (notes.mark(KNOWN_DIFFERENCES.get((name, quantity), "")) if notes else "")
+    def word(verdict: Verdict | None, quantity: str) -> str | Cell:
+        return Cell(verdict.word, verdict.word, KNOWN_DIFFERENCES.get((name, quantity), "")) if verdict else ""
 
-    return [
+    return cells(
         display(row.arch),
         thousands(cost.parameters),
         of_paper(PUBLISHED_PARAMETERS),
@@ -133,7 +133,7 @@ def _cells(row: Row, notes: Footnotes | None) -> list[str]:
         thousands(cost.conv_multiply_adds),
         thousands(cost.fvcore_total),
         "agrees" if cost.closed_form else "DISAGREES",
-    ]
+    )
 
 
 def display(arch: Arch) -> str:
@@ -142,27 +142,34 @@ def display(arch: Arch) -> str:
     return arch.label + option + (", stride in 3x3" if arch.stride_in == "3x3" else "")
 
 
+def table(some: Sequence[Row]) -> Table:
+    return Table(HEADERS, [_cells(row) for row in some], NUMERIC, narrow=(*range(7), HEADERS.index("closed form")))
+
+
 def render_terminal(costs: dict[str, Cost]) -> str:
-    return terminal_table([_cells(row, None) for row in rows(costs)], HEADERS, NUMERIC)
+    return terminal.render(table(rows(costs)))
 
 
 def render(costs: dict[str, Cost]) -> str:
-    """The page."""
-    notes = Footnotes()
-    split: dict[bool, list[list[str]]] = {True: [], False: []}
-    for row in rows(costs):
-        split[row.arch.family == "cifar"].append(_cells(row, notes))
-    return page(
-        "# Parameters and multiply-adds",
-        "Counted by fvcore on a forward pass of one image, and a second time in closed form from the architecture alone. "
-        "`match` means that the count rounds to the digits that the paper prints.",
-        "## 224x224 (Table 1, Fig. 3, section 4.1)",
-        table(split[False], HEADERS, NUMERIC),
-        "## CIFAR-10, 32x32 (Table 6)",
-        table(split[True], HEADERS, NUMERIC),
-        _equal_cost(costs),
-        _conventions(costs),
-        notes.render(),
+    """The page in Markdown."""
+    return markdown.render(page(costs))
+
+
+def page(costs: dict[str, Cost]) -> Page:
+    counted = rows(costs)
+    return Page(
+        "complexity",
+        "Parameters and multiply-adds",
+        [
+            "Counted by fvcore on a forward pass of one image, and a second time in closed form from the architecture alone. "
+            "`match` means that the count rounds to the digits that the paper prints.",
+            "## 224x224 (Table 1, Fig. 3, section 4.1)",
+            table([row for row in counted if row.arch.family != "cifar"]),
+            "## CIFAR-10, 32x32 (Table 6)",
+            table([row for row in counted if row.arch.family == "cifar"]),
+            _equal_cost(costs),
+            *_conventions(costs),
+        ],
     )
 
 
@@ -182,7 +189,7 @@ def _equal_cost(costs: dict[str, Cost]) -> str:
     )
 
 
-def _conventions(costs: dict[str, Cost]) -> str:
+def _conventions(costs: dict[str, Cost]) -> list[Part]:
     """The three counts in circulation under the name of FLOPs, side by side."""
     lines = []
     for depth in (50, 101, 152):
@@ -192,13 +199,11 @@ def _conventions(costs: dict[str, Cost]) -> str:
             counts = (paper.multiply_adds, paper.fvcore_total, later.multiply_adds, later.fvcore_total)
             lines.append([f"ResNet-{depth}", *(f"{count / 1e9:.3f}" for count in counts)])
     headers = ["1e9", "paper: conv + fc", "with batch norm", "stride in 3x3", "stride in 3x3, with batch norm"]
-    return "\n\n".join(
-        [
-            "## Three conventions in circulation",
-            "The paper's FLOPs are multiply-adds of convolutions and fully connected layers (section 3.3). fvcore's total adds "
-            "two operations an element for batch norm and one for average pooling. Later libraries move a bottleneck's stride "
-            "from the first 1x1 to the 3x3 convolution (v1.5). Compare within a column only; a floating-point operation count "
-            "is about twice any of them.",
-            table(lines, headers, (1, 2, 3, 4)),
-        ]
-    )
+    return [
+        "## Three conventions in circulation",
+        "The paper's FLOPs are multiply-adds of convolutions and fully connected layers (section 3.3). fvcore's total adds "
+        "two operations an element for batch norm and one for average pooling. Later libraries move a bottleneck's stride "
+        "from the first 1x1 to the 3x3 convolution (v1.5). Compare within a column only; a floating-point operation count "
+        "is about twice any of them.",
+        grid(lines, headers, (1, 2, 3, 4)),
+    ]

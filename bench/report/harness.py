@@ -8,7 +8,8 @@ from statistics import median
 from typing import Any
 
 from bench.errors import UserError
-from bench.report.markdown import page, table, terminal_table
+from bench.report import markdown, terminal
+from bench.report.page import Page, Section, Table, grid
 from bench.store import read_json, write_json
 
 FORMAT = 1
@@ -73,8 +74,8 @@ HEADERS = ["command", "runs", "seconds, median", "lowest", "highest", "rounds", 
 NUMERIC = (1, 2, 3, 4, 5, 6)
 
 
-def _cells(figures: Figures) -> list[list[str]]:
-    return [
+def table(figures: Figures) -> Table:
+    lines = [
         [
             WORDS[figure.name],
             f"{figure.runs:,}",
@@ -87,33 +88,40 @@ def _cells(figures: Figures) -> list[list[str]]:
         ]
         for figure in figures.figures
     ]
+    return grid(lines, HEADERS, NUMERIC)
 
 
 def render_terminal(figures: Figures) -> str:
-    return terminal_table(_cells(figures), HEADERS, NUMERIC)
+    return terminal.render(table(figures))
 
 
 def render(figures: Figures) -> str:
-    """The page."""
-    return page(
-        "# The harness itself",
-        "What a person waits for, with many runs. Each figure is a whole command, from the start of Python to its end.",
-        table(_cells(figures), HEADERS, NUMERIC),
-        _traffic(figures),
-        f"Measured on {figures.machine}, Python {figures.python}, {figures.slurm}, on one machine with its scheduler; "
-        f"commit {figures.commit}. `make benchmarks` measures anew. Nothing is asserted on seconds.",
+    """The page in Markdown."""
+    return markdown.render(page(figures))
+
+
+def page(figures: Figures) -> Page:
+    return Page(
+        "harness",
+        "The harness itself",
+        [
+            "What a person waits for, with many runs. Each figure is a whole command, from the start of Python to its end.",
+            table(figures),
+            _traffic(figures),
+            f"Measured on {figures.machine}, Python {figures.python}, {figures.slurm}, on one machine with its scheduler; "
+            f"commit {figures.commit}. `make benchmarks` measures anew. Nothing is asserted on seconds.",
+        ],
     )
 
 
-def _traffic(figures: Figures) -> str:
-    lines = ["**Calls of the scheduler's programs**", ""]
+def _traffic(figures: Figures) -> Section:
     shown = [figure for figure in figures.figures if figure.calls is not None]
-    rows = [
+    lines = [
         [WORDS[figure.name], count, _said(calls)]
         for figure in shown
         for count, calls in ((f"{figure.runs:,}", figure.calls), ("10", figure.calls_of_ten))
     ]
-    return "\n".join([*lines, table(rows, ["command", "runs", "calls"], (1,))])
+    return Section("Calls of the scheduler's programs", [grid(lines, ["command", "runs", "calls"], (1,))])
 
 
 def _said(calls: dict[str, int] | None) -> str:

@@ -9,9 +9,10 @@ from bench import changes
 from bench.changes import Changes
 from bench.errors import UserError
 from bench.measure.estimate import Estimator
-from bench.report import published
-from bench.report.markdown import Footnotes, page, table, terminal_table, thousands
-from bench.report.runs import difference, mean_and_spread, net, provenance, sentences
+from bench.report import markdown, published, terminal
+from bench.report.markdown import thousands
+from bench.report.page import Cell, Page, Part, Section, Table, cells, grid
+from bench.report.runs import difference, mean_and_spread, net, provenance, sentences, verdict_cell
 from bench.report.verdict import MISSING, Verdict, judge_errors
 from bench.spec import Arch, RunSpec, Schedule, parse_arch
 from bench.store import Evaluation, FinishedRun
@@ -99,31 +100,36 @@ def headers(study: Study) -> list[str]:
     return [*found, "seeds", "ours: top-1, 1-crop", "training error", "iterations"]
 
 
-def _cells(row: Row, variant: Variant, notes: Footnotes | None) -> list[str]:
-    cells = [net(row.arch)]
+def _cells(row: Row, variant: Variant) -> tuple[Cell, ...]:
+    found: list[str | Cell] = [net(row.arch)]
     for top in (1, 5) if variant.study.top5 else (1,):
         number, verdict = _number(variant.study, row.arch, top), judge(row, variant, top)
-        cells += [
+        found += [
             number.printed if number else "",
             mean_and_spread(row.errors(variant.study.protocol, top)) or "missing",
             difference(verdict),
-            verdict.word + (notes.mark(verdict.note) if notes else ""),
+            verdict_cell(verdict),
         ]
     training = [run.result.train_error for run in row.runs if run.result.train_error is not None]
-    return [
-        *cells,
+    return cells(
+        *found,
         str(len(row.runs)) if row.runs else "",
         mean_and_spread(row.errors("1-crop", 1)),
         mean_and_spread(training),
         " + ".join(thousands(count) for count in sorted({run.result.iterations for run in row.runs})),
-    ]
+    )
+
+
+def table(all_rows: Sequence[Row], variant: Variant) -> Table:
+    """The paper's table with ours beside it."""
+    names = headers(variant.study)
+    numeric = [i for i, name in enumerate(names) if i and name != "verdict"]
+    return Table(names, [_cells(row, variant) for row in all_rows], numeric, range(names.index("seeds")))
 
 
 def render_terminal(finished: dict[str, FinishedRun], variant: Variant) -> str:
-    cells = [_cells(row, variant, None) for row in rows(finished, variant)]
-    width = 9 if variant.study.top5 else 5
-    numeric = [i for i in range(1, width) if i % 4]
-    return terminal_table([row[:width] for row in cells], headers(variant.study)[:width], numeric)
+    """The columns that fit a terminal."""
+    return terminal.render(table(rows(finished, variant), variant))
 
 
 def render(
@@ -132,41 +138,52 @@ def render(
     others: Sequence[Evaluation],
     ensembles: Sequence[Evaluation] = (),
 ) -> str:
+    """The page in Markdown."""
+    return markdown.render(page(finished, variant, others, ensembles))
+
+
+def page(
+    finished: dict[str, FinishedRun],
+    variant: Variant,
+    others: Sequence[Evaluation],
+    ensembles: Sequence[Evaluation] = (),
+) -> Page:
     """The page. `others` are tests of weights that were trained elsewhere, `ensembles` of several runs together."""
-    all_rows, notes, study = rows(finished, variant), Footnotes(), variant.study
-    names = headers(study)
-    numeric = [i for i, name in enumerate(names) if i and name != "verdict"]
+    all_rows, study = rows(finished, variant), variant.study
     members = [run for row in all_rows for run in row.runs]
     title = study.heading
     if variant.schedule != "paper":
         title += f", schedule {variant.schedule}"
     if variant.changes:
         title += ", " + ", ".join(f"`{name}={value}`" for name, value in variant.changes)
-    return page(
-        f"# {title}",
-        f"{study.title.split(' (')[-1].rstrip(')')} of the paper, tested by {study.protocol}. " + _how_to_read(variant),
-        table([_cells(row, variant, notes) for row in all_rows], names, numeric),
-        notes.render(),
-        _to_fill(all_rows, variant),
-        _cited(study),
-        _ensembles(variant, ensembles) if study.protocol == "multi-scale" else "",
-        _figure(variant) if members and study.published == "T2" else "",
-        _elsewhere(others, variant),
-        _cost(finished, variant) if variant.comparable else "",
-        sentences(members, deviations, choices),
-        _skipped(members),
-        provenance(members),
+    return Page(
+        variant.name,
+        title,
+        [
+            f"{study.title.split(' (')[-1].rstrip(')')} of the paper, tested by {study.protocol}. "
+            + _how_to_read(variant),
+            table(all_rows, variant),
+            _to_fill(all_rows, variant),
+            _cited(study),
+            *(_ensembles(ensembles) if study.protocol == "multi-scale" else []),
+            _figure(variant) if members and study.published == "T2" else "",
+            *_elsewhere(others),
+            *(_cost(finished, variant) if variant.comparable else []),
+            *sentences(members, deviations, choices),
+            *_skipped(members),
+            *provenance(members),
+        ],
     )
 
 
-def _skipped(runs_shown: Sequence[FinishedRun]) -> str:
+def _skipped(runs_shown: Sequence[FinishedRun]) -> list[Part]:
     """The images that runs left out because nothing could decode them."""
     lines = []
     for run in runs_shown:
         if found := run.provenance.get("skipped_images"):
             counts = " and ".join(f"{count} of {split}" for split, count in found.items() if count)
             lines.append(f"- `{run.spec.run_id}`: {counts}")
-    return "\n".join(["**Images left out because they cannot be decoded**", "", *lines]) if lines else ""
+    return [Section("Images left out because they cannot be decoded", ["\n".join(lines)])] if lines else []
 
 
 def _how_to_read(variant: Variant) -> str:
@@ -203,23 +220,23 @@ def _cited(study: Study) -> str:
     return f"The paper's table also cites, top-1 / top-5: {', '.join(said)}. They are not re-run here."
 
 
-def _ensembles(variant: Variant, ensembles: Sequence[Evaluation]) -> str:
+def _ensembles(ensembles: Sequence[Evaluation]) -> list[Part]:
     """Table 5's ensemble: the scores of several finished runs, averaged."""
     number = published.load()["T5/ResNet_(ILSVRC15)/top5_error"]
-    cells = [["the paper's six nets", number.printed, "test server", ""]]
+    lines = [["the paper's six nets", number.printed, "test server", ""]]
     for found in ensembles:
         score = found.scores["multi-scale"]
         error = score.top5
-        cells.append(
+        lines.append(
             [found.name, "" if error is None else f"{error:.2f}", "validation images", thousands(score.images)]
         )
     if not ensembles:
-        cells.append(["ours", "missing", "validation images", ""])
-    text = table(cells, ["ensemble (Table 5)", "top-5 error, %", "tested on", "images"], (1, 3))
-    return (
-        f"{text}\n\nThe paper's 3.57 is of six nets of different depth on the test server, whose labels nobody has: `not "
-        "comparable` with validation images. `--ensemble` averages the scores of all finished runs of this table."
-    )
+        lines.append(["ours", "missing", "validation images", ""])
+    return [
+        grid(lines, ["ensemble (Table 5)", "top-5 error, %", "tested on", "images"], (1, 3)),
+        "The paper's 3.57 is of six nets of different depth on the test server, whose labels nobody has: `not "
+        "comparable` with validation images. `--ensemble` averages the scores of all finished runs of this table.",
+    ]
 
 
 def _figure(variant: Variant) -> str:
@@ -230,16 +247,14 @@ def _figure(variant: Variant) -> str:
     )
 
 
-def _elsewhere(others: Sequence[Evaluation], variant: Variant) -> str:
+def _elsewhere(others: Sequence[Evaluation]) -> list[Part]:
     """Weights that were trained elsewhere, under the protocols here."""
-    if not others:
-        return ""
-    cells = []
+    lines = []
     for found in others:
         for protocol, score in found.scores.items():
             low, high = score.top1_interval
             top5 = score.top5
-            cells.append(
+            lines.append(
                 [
                     found.name,
                     found.arch,
@@ -252,25 +267,21 @@ def _elsewhere(others: Sequence[Evaluation], variant: Variant) -> str:
                 ]
             )
     names = ["weights", "net", "protocol", "top-1 error, %", "95 % of other images", "top-5 error, %", "images", "note"]
-    return (
-        "**Weights from elsewhere**\n\nTrained by other recipes, so `not comparable` with the paper; tested here.\n\n"
-        + table(cells, names, (3, 4, 5, 6))
-    )
+    said = "Trained by other recipes, so `not comparable` with the paper; tested here."
+    return [Section("Weights from elsewhere", [said, grid(lines, names, (3, 4, 5, 6))])] if lines else []
 
 
-def _cost(finished: dict[str, FinishedRun], variant: Variant) -> str:
+def _cost(finished: dict[str, FinishedRun], variant: Variant) -> list[Part]:
     """GPU-hours of each row, from measured speeds where there are some."""
     estimator = Estimator("cuda", finished.values())
-    cells, sources = [], dict[str, None]()
+    lines, sources = [], dict[str, None]()
     for spec in variant.specs():
         estimate = estimator(spec)
         sources[estimate.source] = None
-        cells.append([net(spec.arch), *(f"{estimate.hours / gpus:,.0f}" for gpus in GPUS)])
-    text = table(cells, ["one run", *(f"hours on {gpus} GPU{'s' if gpus > 1 else ''}" for gpus in GPUS)], (1, 2, 3))
-    return (
-        f"**Cost**\n\n{text}\n\nGPU-hours {'; '.join(sources)}; divided by the number of GPUs, as if nothing were lost between "
-        "them."
-    )
+        lines.append([net(spec.arch), *(f"{estimate.hours / gpus:,.0f}" for gpus in GPUS)])
+    hours = grid(lines, ["one run", *(f"hours on {gpus} GPU{'s' if gpus > 1 else ''}" for gpus in GPUS)], (1, 2, 3))
+    said = f"GPU-hours {'; '.join(sources)}; divided by the number of GPUs, as if nothing were lost between them."
+    return [Section("Cost", [hours, said])]
 
 
 def arch_of(name: str) -> Arch:

@@ -7,7 +7,8 @@ from pathlib import Path
 from statistics import median
 
 from bench.errors import UserError
-from bench.report.markdown import page, table, terminal_table
+from bench.report import markdown, terminal
+from bench.report.page import Page, Table, grid
 from bench.store import read_json, write_json
 
 FORMAT = 1
@@ -66,9 +67,9 @@ def load(path: Path) -> Loading:
         raise UserError(f"{path} is damaged ({error}): measure anew with `make benchmarks`") from error
 
 
-def _cells(loading: Loading) -> list[list[str]]:
+def table(loading: Loading) -> Table:
     rates = {way.name: way.rate for way in loading.ways}
-    return [
+    lines = [
         [
             WORDS[way.name],
             f"{way.rate:.0f}",
@@ -78,23 +79,31 @@ def _cells(loading: Loading) -> list[list[str]]:
         ]
         for way in loading.ways
     ]
+    return grid(lines, HEADERS, (1, 2, 3, 4))
 
 
 def render_terminal(loading: Loading) -> str:
-    return terminal_table(_cells(loading), HEADERS, (1, 2, 3, 4))
+    return terminal.render(table(loading))
 
 
 def render(loading: Loading) -> str:
-    """The page."""
+    """The page in Markdown."""
+    return markdown.render(page(loading))
+
+
+def page(loading: Loading) -> Page:
     images = loading.ways[0].images
-    return page(
-        "# Loading images",
-        f"From {images} genuine ImageNet files to normalised batches on one core, colour noise included in ours; medians of "
-        "rounds, all ways in one run on the same images. The aim is 2 times the usual way and 1.5 times the reference.",
-        table(_cells(loading), HEADERS, (1, 2, 3, 4)),
-        "Decoding alone takes most of it, and every way decodes with libjpeg-turbo. Ours stays in uint8 until the whole "
-        "batch is normalised at once.",
-        f"`box` crops differ from `whole` ones by {loading.mean_difference:.3f} grey levels in the mean over all pixels, "
-        f"and by {loading.largest_difference:.0f} at most.",
-        f"Measured on {loading.machine}, {loading.versions}; commit {loading.commit}.",
+    return Page(
+        "loading",
+        "Loading images",
+        [
+            f"From {images} genuine ImageNet files to normalised batches on one core, colour noise included in ours; medians "
+            "of rounds, all ways in one run on the same images. The aim is 2 times the usual way and 1.5 times the reference.",
+            table(loading),
+            "Decoding alone takes most of it, and every way decodes with libjpeg-turbo. Ours stays in uint8 until the whole "
+            "batch is normalised at once.",
+            f"`box` crops differ from `whole` ones by {loading.mean_difference:.3f} grey levels in the mean over all pixels, "
+            f"and by {loading.largest_difference:.0f} at most.",
+            f"Measured on {loading.machine}, {loading.versions}; commit {loading.commit}.",
+        ],
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from bench.report.markdown import table
+from bench.report.page import Cell, Part, Section, Table, grid
 from bench.report.verdict import Verdict
 from bench.spec import Arch, RunSpec
 from bench.store import FinishedRun, Result
@@ -29,6 +29,10 @@ def difference(verdict: Verdict) -> str:
     return text if verdict.half_width is None else f"{text} (± {verdict.half_width:.2f})"
 
 
+def verdict_cell(verdict: Verdict) -> Cell:
+    return Cell(verdict.word, verdict.word, verdict.note)
+
+
 def net(arch: Arch) -> str:
     """`plain-34`, `ResNet-56`, `ResNet-34 B`: with the option where the paper's own table of such nets names it."""
     named = arch.residual and (arch.family == "imagenet" or arch.shortcut in ("B", "C"))
@@ -38,30 +42,29 @@ def net(arch: Arch) -> str:
 Sentences = Callable[[RunSpec], list[str]]
 
 
-def sentences(runs: Sequence[FinishedRun], deviations: Sentences, choices: Sentences) -> str:
+def sentences(runs: Sequence[FinishedRun], deviations: Sentences, choices: Sentences) -> list[Section]:
     """The deviations and choices of the runs shown; with their nets where they are not common to all."""
-    if not runs:
-        return ""
-    lines = []
+    sections = []
     for heading, of_run in (("Deviations from the paper", deviations), ("Where the paper is silent", choices)):
-        lines += ["", f"**{heading}**", ""]
         said = [(net(run.spec.arch), sentence) for run in runs for sentence in of_run(run.spec)]
-        count = Counter(sentence for _, sentence in said)
-        for sentence, times in count.items():
+        lines = []
+        for sentence, times in Counter(sentence for _, sentence in said).items():
             nets = sorted({name for name, text in said if text == sentence})
             lines.append(f"- {sentence}" if times == len(runs) else f"- {', '.join(nets)}: {sentence}")
-    return "\n".join(lines)
+        sections.append(Section(heading, ["\n".join(lines)]))
+    return sections if runs else []
 
 
 RUNS_ONE_BY_ONE = 60
 """Runs that a page lists one by one; more are put together by net, machine and code."""
 
 
-def provenance(runs: Sequence[FinishedRun]) -> str:
+def provenance(runs: Sequence[FinishedRun]) -> list[Section]:
     """Where each number comes from."""
     if not runs:
-        return ""
-    return _one_by_one(runs) if len(runs) <= RUNS_ONE_BY_ONE else _put_together(runs)
+        return []
+    parts = [_one_by_one(runs)] if len(runs) <= RUNS_ONE_BY_ONE else _put_together(runs)
+    return [Section("Runs", parts)]
 
 
 def _commit(facts: dict[str, Any]) -> str:
@@ -73,7 +76,7 @@ def _threads(facts: dict[str, Any]) -> str:
     return str(facts["threads"]) if facts["device"]["kind"] == "cpu" else ""
 
 
-def _put_together(runs: Sequence[FinishedRun]) -> str:
+def _put_together(runs: Sequence[FinishedRun]) -> list[Part]:
     """A line for all seeds of a net that ran on the same kind of machine by the same code."""
     groups: dict[tuple[str, ...], list[tuple[Result, int]]] = {}
     for run in runs:
@@ -95,11 +98,11 @@ def _put_together(runs: Sequence[FinishedRun]) -> str:
             ]
         )
     headers = ["net", "runs", "device", "threads", "version", "hours in all", "images/s", "restarts", "commit"]
-    text = f"**Runs**\n\n{len(runs):,} runs, each with its own record in the results folder.\n\n"
-    return text + table(cells, headers, (1, 3, 5, 6, 7))
+    said = f"{len(runs):,} runs, each with its own record in the results folder."
+    return [said, grid(cells, headers, (1, 3, 5, 6, 7))]
 
 
-def _one_by_one(runs: Sequence[FinishedRun]) -> str:
+def _one_by_one(runs: Sequence[FinishedRun]) -> Table:
     cells = []
     for run in runs:
         facts, result = run.provenance, run.result
@@ -121,4 +124,4 @@ def _one_by_one(runs: Sequence[FinishedRun]) -> str:
         "run", "test error", "training error, whole set, not augmented", "device", "threads", "version", "hours",
         "images/s", "restarts", "commit",
     ]  # fmt: skip
-    return "**Runs**\n\n" + table(cells, headers, (1, 2, 4, 6, 7, 8))
+    return grid(cells, headers, (1, 2, 4, 6, 7, 8))

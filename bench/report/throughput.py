@@ -15,7 +15,8 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.measure.throughput import Ceilings, Setting, floor
-from bench.report.markdown import page, table, terminal_table
+from bench.report import markdown, terminal
+from bench.report.page import Page, Part, Table, grid
 from bench.store import read_json, write_json
 
 FORMAT = 1
@@ -185,17 +186,22 @@ def _cells(machine: Machine, training: bool) -> list[list[str]]:
     return rows
 
 
+def _table(machine: Machine, *kinds: bool) -> Table:
+    """Of training, of testing, or of both."""
+    return grid([line for training in kinds for line in _cells(machine, training)], HEADERS, range(3, 10))
+
+
 def render_terminal(machines: Sequence[Machine]) -> str:
-    return "\n\n".join(
-        f"{machine.name}\n" + terminal_table(_cells(machine, True) + _cells(machine, False), HEADERS, range(3, 10))
-        for machine in machines
-    )
+    return "\n\n".join(f"{machine.name}\n{terminal.render(_table(machine, True, False))}" for machine in machines)
 
 
 def render(machines: Sequence[Machine]) -> str:
-    """The page."""
-    parts = [
-        "# Throughput",
+    """The page in Markdown."""
+    return markdown.render(page(machines))
+
+
+def page(machines: Sequence[Machine]) -> Page:
+    parts: list[Part] = [
         "How fast the harness trains and tests the CIFAR-10 nets, in batches of 128. The *reference loop* is what most "
         "people run: images one by one through PIL in two worker processes, eager, single precision, NCHW, loss and error "
         "read at every iteration. Each round times both, one after the other; the ratio is the geometric mean over rounds, "
@@ -212,8 +218,8 @@ def render(machines: Sequence[Machine]) -> str:
             f"{best.bytes / 1e9:,.0f} GB/s (bytes read and written).",
         ]
         for training, title in ((True, "Training"), (False, "Testing")):
-            if cells := _cells(machine, training):
-                parts += [f"### {title}", table(cells, HEADERS, range(3, 10))]
+            if any(speed.setting.training == training for speed in machine.speeds):
+                parts += [f"### {title}", _table(machine, training)]
     if not any("NVIDIA" in machine.name for machine in machines):
         parts += ["## GPU", f"missing: `{COMMAND}` on a machine with one."]
-    return page(*parts)
+    return Page("throughput", "Throughput", parts)

@@ -1,0 +1,65 @@
+"""What a page says, before it is Markdown, HTML or a table in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table. `text` may have Markdown within a line."""
+
+    text: str
+    word: str = ""
+    """The verdict that this cell gives. It decides the colour; the text says it too."""
+    note: str = ""
+    """A footnote."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under headers; the first cell of a row names it."""
+
+    headers: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    numeric: Collection[int] = ()
+    """Columns that are set to the right."""
+    narrow: Sequence[int] = ()
+    """The columns that fit a terminal; all of them where none are named."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """What one looks up rather than reads: HTML folds it away."""
+
+    heading: str
+    parts: Sequence[Part]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A table of the paper as one file, `name`.md, and one part of report.html. Texts are Markdown; empty ones vanish."""
+
+    name: str
+    title: str
+    parts: Sequence[Part]
+
+    @property
+    def tables(self) -> Iterator[Table]:
+        """The tables outside of its sections."""
+        return (part for part in self.parts if isinstance(part, Table))
+
+
+Part: TypeAlias = str | Table | Section
+
+
+def cells(*row: str | Cell) -> tuple[Cell, ...]:
+    """A row of cells, of which those that are only a text are given as one."""
+    return tuple(cell if isinstance(cell, Cell) else Cell(cell) for cell in row)
+
+
+def grid(rows: Sequence[Sequence[str]], headers: Sequence[str], numeric: Collection[int] = ()) -> Table:
+    """A table of texts."""
+    return Table(headers, [cells(*row) for row in rows], numeric)
