@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +12,30 @@ from scipy import stats
 
 from bench.report import published
 from bench.report.cifar_depth import PAPER, Variant, judge
-from bench.report.verdict import judge_bound, judge_errors, judge_exact, rounds_to
+from bench.report.published import PublishedNumber
+from bench.report.runs import other_images
+from bench.report.verdict import (
+    ERROR_WORDS,
+    best_of,
+    judge_bound,
+    judge_cells,
+    judge_errors,
+    judge_exact,
+    rounds_to,
+    runs_of,
+)
 from bench.spec import Arch
 
 NUMBERS = published.load()
+RUN, MEAN, BEST = (
+    NUMBERS[f"T6/{name}"]
+    for name in ("ResNet-20/test_error", "ResNet-110/test_error_mean", "ResNet-110/test_error_best_of_5")
+)
+
+
+def printed(number: PublishedNumber, digits: str) -> PublishedNumber:
+    """The same number, had the paper printed other digits."""
+    return replace(number, printed=digits, value=digits)
 
 
 @pytest.mark.parametrize(
@@ -98,3 +120,203 @@ def test_another_schedule_is_never_held_against_the_paper() -> None:
         verdict = judge(arch, [8.75], variant)
         assert verdict.word == "not comparable"
         assert verdict.difference is None
+
+
+SEEDS = [8.6, 8.8, 8.9, 8.7, 8.5]
+WIDE = [8.0, 8.75, 9.5]
+
+
+@pytest.mark.parametrize(
+    ("number", "ours", "digits", "word"),
+    [
+        # 8.70 +- 2.776 * 0.1581 * sqrt(6/5) = 8.70 +- 0.481
+        (RUN, SEEDS, "8.21", "worse"),
+        (RUN, SEEDS, "8.22", "match"),
+        (RUN, SEEDS, "9.18", "match"),
+        (RUN, SEEDS, "9.19", "better"),
+        # 8.75 +- 4.303 * 0.75 * sqrt(4/3) = 8.75 +- 3.726: too wide for a match, not for a difference of four points
+        (RUN, WIDE, "5.02", "worse"),
+        (RUN, WIDE, "5.03", "undecided"),
+        (RUN, WIDE, "12.47", "undecided"),
+        (RUN, WIDE, "12.48", "better"),
+        # one run: 8.75 +- 1.960 * 0.16 * sqrt(2) = 8.75 +- 0.443
+        (RUN, [8.75], "8.30", "worse"),
+        (RUN, [8.75], "8.31", "match"),
+        (RUN, [8.75], "9.19", "match"),
+        (RUN, [8.75], "9.20", "better"),
+        # no spread at all
+        (RUN, [8.7, 8.7, 8.7], "8.69", "worse"),
+        (RUN, [8.7, 8.7, 8.7], "8.70", "match"),
+        (RUN, [8.7, 8.7, 8.7], "8.71", "better"),
+        (BEST, [6.41] * 5, "6.40", "worse"),
+        (BEST, [6.41] * 5, "6.41", "match"),  # though the mean of five 6.41 is a little less, in floating point
+        (BEST, [6.41] * 5, "6.42", "better"),
+        # Welch: 8.70 +- 2.306 * sqrt(0.025/5 + 0.0256/5) = 8.70 +- 0.232
+        (MEAN, SEEDS, "8.46", "worse"),
+        (MEAN, SEEDS, "8.47", "match"),
+        (MEAN, SEEDS, "8.93", "match"),
+        (MEAN, SEEDS, "8.94", "better"),
+        # one run, and the paper's deviation of five: 8.75 +- 2.776 * 0.16 * sqrt(6/5) = 8.75 +- 0.487
+        (MEAN, [8.75], "8.26", "worse"),
+        (MEAN, [8.75], "8.27", "match"),
+        (MEAN, [8.75], "9.23", "match"),
+        (MEAN, [8.75], "9.24", "better"),
+        # 8.70 - 4.703 * 0.1581 = 7.956 and 8.70 + 0.398 * 0.1581 = 8.763
+        (BEST, SEEDS, "7.95", "worse"),
+        (BEST, SEEDS, "7.96", "match"),
+        (BEST, SEEDS, "8.76", "match"),
+        (BEST, SEEDS, "8.77", "better"),
+        # one run: 8.75 - 3.552 * 0.16 = 8.182 and 8.75 + 1.167 * 0.16 = 8.937
+        (BEST, [8.75], "8.18", "worse"),
+        (BEST, [8.75], "8.19", "match"),
+        (BEST, [8.75], "8.93", "match"),
+        (BEST, [8.75], "8.94", "better"),
+    ],
+)
+def test_every_word_has_its_twin_one_printed_digit_away(
+    number: PublishedNumber, ours: list[float], digits: str, word: str
+) -> None:
+    assert judge_errors(printed(number, digits), ours, 0.16 if number is MEAN else None).word == word
+
+
+def test_the_widest_interval_that_still_decides() -> None:
+    """4.303 * 0.15 * sqrt(4/3) is 0.745; a hundredth of a point more in one run makes it 0.770."""
+    assert judge_errors(RUN, [8.60, 8.75, 8.90]).word == "match"
+    assert judge_errors(RUN, [8.59, 8.75, 8.90]).word == "undecided"
+
+
+def test_a_long_side_alone_makes_an_interval_undecided() -> None:
+    """Of the best of five the interval is longer towards lower numbers of the paper's, that is to higher differences."""
+    verdict = judge_errors(printed(BEST, "8.50"), [8.55, 8.75, 8.95, 8.75, 8.9])
+    assert verdict.word == "match"
+    assert verdict.difference is not None
+    assert verdict.interval is not None
+    below, above = verdict.difference - verdict.interval[0], verdict.interval[1] - verdict.difference
+    assert above < below < 0.75
+    wider = judge_errors(printed(BEST, "8.50"), [8.45, 8.75, 9.05, 8.75, 8.9])
+    assert wider.word == "undecided"
+    assert wider.half_width is not None
+    assert wider.half_width > 0.75
+
+
+def test_other_statistics_are_not_comparable() -> None:
+    assert judge_errors(replace(RUN, statistic="as cited"), SEEDS).word == "not comparable"
+    assert judge_errors(RUN, SEEDS).word == "match"
+    assert runs_of("mean of 5 runs") == ("mean", 5)
+    assert runs_of("median of 5 runs") is None
+
+
+def test_the_bound_and_its_twin() -> None:
+    number = NUMBERS["Fig6_caption/plain-110/error_bound"]
+    assert judge_bound(number, [60.01]).word == "match"
+    assert judge_bound(number, [60.0]).word == "better"
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 10])
+def test_a_best_of_one_is_a_run(n: int) -> None:
+    """Where the distribution is known in closed form: Student's, or the normal with a known spread."""
+    known = n < 3
+    half = (stats.norm.isf(0.025) if known else stats.t.isf(0.025, n - 1)) * math.sqrt(1 + 1 / n)
+    assert best_of(1, n, known) == pytest.approx((-half, 0, half), abs=1e-6)
+
+
+@pytest.mark.parametrize("n", [3, 5, 10])
+def test_the_best_of_five_is_a_component_of_scipys_multivariate_t(n: int) -> None:
+    distribution = stats.multivariate_t(shape=np.eye(5) + 1 / n, df=n - 1)
+    for q, below in zip(best_of(5, n), (0.025, 0.5, 0.975), strict=True):
+        above = distribution.cdf(np.full(5, -q), random_state=np.random.default_rng(0))
+        assert above == pytest.approx(1 - below, abs=1e-4)
+
+
+@pytest.mark.parametrize(("n", "known"), [(1, True), (2, True), (3, False), (5, False), (10, False)])
+def test_the_best_of_five_against_drawn_ones(n: int, known: bool) -> None:
+    """Shares below each point, of draws; each within the binomial distribution's all but 1 in 1e6."""
+    draws, generator = 100_000, np.random.default_rng(n)
+    ours, paper = generator.normal(size=(draws, n)), generator.normal(size=(draws, 5)).min(-1)
+    found = (paper - ours.mean(-1)) / (1 if known else ours.std(-1, ddof=1))
+    for q, below in zip(best_of(5, n, known), (0.025, 0.5, 0.975), strict=True):
+        low, high = stats.binom(draws, below).ppf([5e-7, 1 - 5e-7])
+        assert low <= (found < q).sum() <= high
+        assert not low <= (found < q + 0.1 * max(1, abs(q))).sum() <= high
+
+
+def test_with_many_runs_the_best_of_five_is_the_order_statistic() -> None:
+    expected = stats.norm.ppf(1 - (1 - np.array([0.025, 0.5, 0.975])) ** (1 / 5))
+    assert best_of(5, 10**9, True) == pytest.approx(expected, abs=1e-4)
+
+
+def test_one_run_against_a_mean_is_the_pooled_t_test() -> None:
+    """Our one run has no spread of its own, so that SciPy's pooled spread is the paper's, with its 4 degrees of freedom."""
+    for ours in np.linspace(5.6, 7.6, 41):
+        p = stats.ttest_ind_from_stats(ours, 0, 1, 6.61, 0.16, 5, equal_var=True).pvalue
+        assert (judge_errors(MEAN, [ours], 0.16).word == "match") == (p >= 0.05)
+
+
+@pytest.mark.parametrize(("number", "spread"), [(RUN, None), (MEAN, 0.16), (BEST, None)])
+@pytest.mark.parametrize("ours", [[8.7], [8.6, 8.8], WIDE, SEEDS])
+def test_words_follow_one_another_as_the_papers_number_rises(
+    number: PublishedNumber, spread: float | None, ours: list[float]
+) -> None:
+    order = {"worse": 0, "match": 1, "undecided": 1, "better": 2}
+    words = [judge_errors(printed(number, f"{at / 10:.2f}"), ours, spread).word for at in range(-400, 600)]
+    ranks = [order[word] for word in words]
+    assert ranks == sorted(ranks)
+    assert set(ranks) == {0, 1, 2}
+
+
+@pytest.mark.parametrize(("number", "spread"), [(RUN, None), (MEAN, 0.16), (BEST, None)])
+def test_intervals_shrink_with_runs_and_grow_with_their_spread(number: PublishedNumber, spread: float | None) -> None:
+    def width(n: int, scale: float) -> float:
+        ours = np.arange(n) - (n - 1) / 2
+        verdict = judge_errors(number, list(number.number + scale * ours / np.std(ours, ddof=1)), spread)
+        assert verdict.interval is not None
+        return verdict.interval[1] - verdict.interval[0]
+
+    by_runs = [width(n, 0.2) for n in (3, 4, 5, 10, 30)]
+    assert by_runs == sorted(by_runs, reverse=True)
+    by_spread = [width(5, scale) for scale in (0.05, 0.1, 0.2, 0.4)]
+    assert by_spread == sorted(by_spread)
+
+
+@pytest.mark.parametrize(("number", "spread"), [(RUN, None), (MEAN, 0.16), (BEST, None)])
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_many_cells_are_judged_as_one_is(number: PublishedNumber, spread: float | None, n: int) -> None:
+    ours = np.random.default_rng(0).normal(number.number, 0.3, (50, n))
+    judged = judge_cells(number.statistic, ours, number.number, spread)
+    for i, cell in enumerate(ours):
+        one = judge_errors(number, list(cell), spread)
+        assert ERROR_WORDS[judged.word[i]] == one.word
+        assert (judged.difference[i], judged.low[i], judged.high[i]) == pytest.approx((one.difference, *one.interval))
+    assert len({*judged.word.tolist()}) > 1
+
+
+@pytest.mark.parametrize(
+    ("statistic", "ours", "published_number", "spread", "message"),
+    [
+        ("one run", [], 8.75, None, "no run"),
+        ("one run", 8.75, 8.75, None, "no run"),
+        ("one run", [8.7, math.nan], 8.75, None, "finite"),
+        ("one run", [8.7, math.inf], 8.75, None, "finite"),
+        ("one run", [8.7], math.nan, None, "finite"),
+        ("one run", [8.7], 8.75, 0.16, "without a published spread"),
+        ("mean of 5 runs", [8.7], 8.75, None, "with a published spread"),
+        ("mean of 5 runs", [8.7], 8.75, -0.16, "0 or more"),
+        ("mean of 5 runs", [8.7], 8.75, math.nan, "0 or more"),
+        ("as cited", [8.7], 8.75, None, "'as cited' is no statistic"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused(
+    statistic: str, ours: Sequence[float], published_number: float, spread: float | None, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        judge_cells(statistic, ours, published_number, spread)
+
+
+def test_the_sampling_of_the_test_set() -> None:
+    """Wilson's interval by its formula, of 875 in 10,000."""
+    p, n, z = 0.0875, 10_000, stats.norm.isf(0.025)
+    middle, half = p + z**2 / (2 * n), z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    low, high = (100 * (middle + sign * half) / (1 + z**2 / n) for sign in (-1, 1))
+    assert other_images([8.7, 8.8], 10_000) == f"{low:.2f} to {high:.2f}"
+    assert other_images([8.7, 8.8], 50_000) != other_images([8.7, 8.8], 10_000)
+    assert other_images([], 10_000) == ""

@@ -10,7 +10,7 @@ from typing import Any
 from bench.report.page import Cell, Part, Section, Table, grid
 from bench.report.verdict import Verdict
 from bench.spec import Arch, RunSpec
-from bench.store import FinishedRun, Result
+from bench.store import FinishedRun, Result, wilson
 
 
 def mean_and_spread(values: Sequence[float], digits: int = 2) -> str:
@@ -23,10 +23,29 @@ def mean_and_spread(values: Sequence[float], digits: int = 2) -> str:
 
 
 def difference(verdict: Verdict) -> str:
+    """`+0.21 [-0.35, +0.77]`: ours minus the paper's, and the 95 % interval of that."""
     if verdict.difference is None:
         return ""
     text = f"{verdict.difference:+.2f}"
-    return text if verdict.half_width is None else f"{text} (± {verdict.half_width:.2f})"
+    return text if verdict.interval is None else f"{text} [{verdict.interval[0]:+.2f}, {verdict.interval[1]:+.2f}]"
+
+
+def other_images(errors: Sequence[float], images: int) -> str:
+    """`8.21 to 9.32`: Wilson's 95 % interval of the mean of these error rates, in percent, for another test set as large."""
+    if not errors:
+        return ""
+    low, high = wilson(round(fmean(errors) / 100 * images), images)
+    return f"{low:.2f} to {high:.2f}"
+
+
+MATCH = (
+    "`match` means that the 95 % interval of the difference between the two trainings holds 0, and reaches at most 0.75 points "
+    "either way ([the rule](../REPRODUCE.md#how-to-read-a-verdict), and [how often it errs](calibration.md))."
+)
+SAMPLING = (
+    "the 95 % interval (Wilson) that the size of the test set alone leaves. It holds other images, not other trainings: no "
+    "verdict counts it, since the paper's test set is ours."
+)
 
 
 def verdict_cell(verdict: Verdict) -> Cell:
