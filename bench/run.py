@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parent.parent
 if sys.path[0] != str(ROOT):  # Python puts this file's folder first, where any name could hide a standard module
@@ -22,7 +22,10 @@ from bench import plan, studies  # noqa: E402
 from bench.errors import Interrupted, UserError  # noqa: E402
 from bench.options import Options, parse  # noqa: E402
 from bench.spec import RunSpec  # noqa: E402
-from bench.store import RunFolder, write_probe, write_text  # noqa: E402
+from bench.store import RunFolder, write_bytes, write_probe, write_text  # noqa: E402
+
+if TYPE_CHECKING:
+    from bench.report.page import Page
 
 MEASURED = ROOT / "tables" / "measured"
 GUIDE = ROOT / "REPRODUCE.md"
@@ -61,7 +64,7 @@ def cifar_depth(options: Options) -> int:
         for variant in {pages.Variant.of(spec): None for spec in specs}:
             # a published page is what tables/measured gives, and knows no path of this machine
             logs = {} if options.publish else plan.unfinished_logs(specs, options.results)
-            written = write_cifar_depth(finished, variant, options.tables, logs)
+            written = write_page(pages.page(finished, variant, logs), options.tables)
             print(pages.render_terminal(finished, variant))
             print("wrote " + ", ".join(map(str, written)))
 
@@ -74,7 +77,7 @@ def imagenet(name: str, options: Options) -> int:
     from bench.report import imagenet as pages
 
     def show(finished: plan.Finished) -> None:
-        written = write_imagenet(finished, variant, options.results, options.tables)
+        written = write_page(imagenet_page(finished, variant, options.results), options.tables)
         print(pages.render_terminal(finished, variant))
         print("wrote " + ", ".join(map(str, written)))
 
@@ -162,16 +165,16 @@ def publish(specs: Sequence[RunSpec], results: Path) -> None:
     write_text(GUIDE, cost_in_guide())
 
 
-def write_cifar_depth(finished: plan.Finished, variant: plan.Variant, tables: Path, logs: dict[str, str]) -> list[Path]:
-    """Write page and figure of one variant; returns their paths."""
-    from bench.report import cifar_depth as pages
-    from bench.report import figure
+def write_page(page: Page, tables: Path) -> list[Path]:
+    """Write a page and its figures; returns their paths."""
+    from bench.report import figure, markdown
 
-    rows = pages.rows(finished, variant)
-    target, text = tables / f"{variant.name}.md", pages.render(finished, variant, logs)
-    drawn = figure.draw(tables / "figures" / variant.name, rows, variant) if any(row.runs for row in rows) else []
-    write_text(target, text)  # last: whatever is damaged has been found by now
-    return [target, *drawn]
+    text = markdown.render(page)
+    drawn = {p: b for f in page.figures for p, b in figure.save(f.chart(), tables / "figures" / f.name).items()}
+    for path, data in drawn.items():
+        write_bytes(path, data)
+    write_text(tables / f"{page.name}.md", text)  # last: whatever is damaged has been found by now
+    return [tables / f"{page.name}.md", *drawn]
 
 
 def check_cifar_depth(tables: Path) -> list[str]:
@@ -201,38 +204,25 @@ def check_cost() -> list[str]:
     return differences(GUIDE.parent, {GUIDE.name: cost_in_guide()})
 
 
-def write_imagenet(finished: plan.Finished, variant: Any, results: Path, tables: Path) -> list[Path]:
-    """Write page and figure of an ImageNet table; returns their paths."""
-    from bench.report import figure
-    from bench.report import imagenet as pages
-
-    target, text = tables / f"{variant.name}.md", render_imagenet(finished, variant, results)
-    rows = pages.rows(finished, variant)
-    drawn = []
-    if variant.study.name == "imagenet_plain_vs_residual" and any(row.runs for row in rows):
-        drawn = figure.draw_imagenet(tables / "figures" / variant.name, rows, variant)
-    write_text(target, text)
-    return [target, *drawn]
-
-
-def render_imagenet(finished: plan.Finished, variant: Any, results: Path) -> str:
+def imagenet_page(finished: plan.Finished, variant: Any, results: Path) -> Page:
     from bench.report import imagenet as pages
     from bench.store import evaluations
 
     others = evaluations(MEASURED, results)
     ensembles = [found for found in others if found.note == "ensemble"]
-    return pages.render(finished, variant, [found for found in others if found.note != "ensemble"], ensembles)
+    return pages.page(finished, variant, [found for found in others if found.note != "ensemble"], ensembles)
 
 
 def check_imagenet(name: str, tables: Path) -> list[str]:
     """A line for each committed page of a table that differs from what the committed results give."""
+    from bench.report import markdown
     from bench.report.imagenet import Variant
     from bench.store import finished_runs
     from bench.studies.imagenet import STUDIES
 
     finished = finished_runs(MEASURED)
     variant = Variant(STUDIES[name], "paper")
-    return differences(tables, {f"{variant.name}.md": render_imagenet(finished, variant, MEASURED)})
+    return differences(tables, {f"{variant.name}.md": markdown.render(imagenet_page(finished, variant, MEASURED))})
 
 
 def complexity(options: Options) -> int:
@@ -257,9 +247,9 @@ def complexity(options: Options) -> int:
         return report("complexity has changed", lines)
     if options.publish:
         pages.save(committed, counts)
-    write_text(options.tables / "complexity.md", pages.render(counts))
+    written = write_page(pages.page(counts), options.tables)
     print(pages.render_terminal(counts))
-    print(f"wrote {options.tables / 'complexity.md'}")
+    print("wrote " + ", ".join(map(str, written)))
     return 0 if all(cost.closed_form for cost in counts.values()) else 1
 
 

@@ -6,8 +6,9 @@ import os
 import pty
 import re
 import subprocess
+import sys
 
-from conftest import Command
+from conftest import ROOT, Command
 
 from bench.report import markdown, terminal
 from bench.report.page import Cell, Page, Section, Table, cells, grid
@@ -15,13 +16,12 @@ from bench.report.page import Cell, Page, Section, Table, cells, grid
 ESCAPE = "\x1b["
 
 
-def in_a_terminal(command: Command, *arguments: str, **environment: str) -> str:
-    """What the command prints where standard output is a terminal of 80 columns."""
+def in_a_terminal(words: list[str], **environment: str) -> str:
+    """What a process prints where standard output is a terminal of 80 columns."""
     ours, theirs = pty.openpty()
     clean = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
-    process = subprocess.Popen(
-        command.arguments(*arguments), stdout=theirs, env={**clean, "TERM": "xterm", "COLUMNS": "80", **environment}
-    )
+    terminal = {"TERM": "xterm", "COLUMNS": "80", "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(words, stdout=theirs, env={**clean, **terminal, **environment})
     os.close(theirs)
     said = b""
     while True:
@@ -37,19 +37,31 @@ def in_a_terminal(command: Command, *arguments: str, **environment: str) -> str:
     return said.decode()
 
 
+TABLE = f"""
+from pathlib import Path
+from bench.report import complexity
+print(complexity.render_terminal(complexity.load(Path({str(ROOT)!r}, "tables/measured/complexity.json"))))
+"""
+ALONE = [sys.executable, "-c", TABLE]
+
+
 def test_a_terminal_gets_colour_and_a_pipe_plain_text(command: Command) -> None:
     report = ("--table", "complexity", "--report")
-    plain, coloured = command(*report).stdout, in_a_terminal(command, *report)
+    plain, coloured = command(*report).stdout, in_a_terminal(command.arguments(*report))
     assert ESCAPE not in plain
     assert f"{ESCAPE}32mmatch" in coloured
     assert f"{ESCAPE}31mdiffers" in coloured
-    assert f"{ESCAPE}32m" not in in_a_terminal(command, *report, NO_COLOR="1")
     rows = [line for line in plain.splitlines() if line.startswith("ResNet-152 B ")]
     assert [line.split()[1:] for line in rows] == [["B", "60,192,808", "11,282,415,616", "11.3e9", "match", "agrees"]]
 
 
-def test_a_narrow_terminal_breaks_words_and_no_numbers(command: Command) -> None:
-    shown = re.sub(r"\x1b\[[0-9;]*m", "", in_a_terminal(command, "--table", "complexity", "--report", COLUMNS="40"))
+def test_no_color_is_respected() -> None:
+    assert f"{ESCAPE}32m" in in_a_terminal(ALONE)
+    assert f"{ESCAPE}32m" not in in_a_terminal(ALONE, NO_COLOR="1")
+
+
+def test_a_narrow_terminal_breaks_words_and_no_numbers() -> None:
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", in_a_terminal(ALONE, COLUMNS="40"))
     assert "138,357,544" in shown
     assert "15,470,264,320" in shown
     assert "…" not in shown

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
 from bench import changes
 from bench.changes import Changes
-from bench.report import markdown, published, terminal
+from bench.report import curves, markdown, points, published, terminal
+from bench.report.chart import Chart
 from bench.report.markdown import thousands
-from bench.report.page import Cell, Page, Section, Table, cells
+from bench.report.page import Cell, Figure, Page, Section, Table, cells
 from bench.report.runs import difference, mean_and_spread, net, provenance, sentences, verdict_cell
 from bench.report.verdict import MISSING, Verdict, judge_bound, judge_errors
 from bench.spec import Arch, RunSpec, Schedule, Selection
@@ -64,11 +65,6 @@ class Variant:
         base = recipe(arch, self.schedule, self.dataset, self.selection)
         return RunSpec(arch, changes.apply(base, self.changes), self.dataset, seed)
 
-
-SEEDS_APART = 3
-"""Seeds of a net whose curves a figure shows one by one; more become their mean and a band."""
-SEEDS_DRAWN = 25
-"""Seeds whose curves are read at all: more would not change the band for the eye."""
 
 PAPER = Variant("paper", "cifar10", "all")
 
@@ -206,8 +202,7 @@ def page(finished: dict[str, FinishedRun], variant: Variant, logs: dict[str, str
             "Table 6, Fig. 6 and Fig. 1 of the paper. " + _how_to_read(variant),
             table(all_rows, logs),
             _to_fill(all_rows, variant),
-            _figure(variant, all_rows) if runs else "",
-            _depth(all_rows),
+            *(_figures(variant, all_rows) if any(row.runs for row in all_rows) else []),
             _definitions(variant),
             *sentences(runs, deviations, choices),
             *provenance(runs),
@@ -229,19 +224,119 @@ def _how_to_read(variant: Variant) -> str:
     )
 
 
-def _figure(variant: Variant, all_rows: Sequence[Row]) -> str:
-    """The figure with what a reader needs to read it."""
+def _figures(variant: Variant, all_rows: Sequence[Row]) -> list[Figure | str]:
+    """Error against depth, Fig. 6, Fig. 1 and ours against the paper's."""
+    cifar10, name, heading = variant.dataset == "cifar10", variant.name, _heading(variant)
+
+    def figure(part: str, alt: str, caption: str, draw: Callable[[], Chart]) -> Figure:
+        return Figure(f"{name}{part}", alt, caption, lambda: replace(draw(), heading=heading))
+
+    bars = _interval(all_rows)
+    top = 20 if cifar10 and variant.schedule == "paper" else 100
+    drawn: list[Figure | str] = [
+        figure(
+            ".depth",
+            "Test error against depth",
+            "Test error against depth, last iterate, mean over seeds. " + bars + _hollow(variant),
+            lambda: points.against_depth(_points(all_rows, cifar10)),
+        ),
+        _depth(all_rows),
+        figure(
+            "",
+            "Error against iterations",
+            "Fig. 6. " + _caption(variant, all_rows),
+            lambda: curves.figure_6(all_rows, cifar10, top),
+        ),
+    ]
+    if {20, 56} <= {row.arch.depth for row in all_rows if row.runs and not row.arch.residual}:
+        drawn.append(
+            figure(
+                ".fig1",
+                "Training and test error of plain-20 and plain-56",
+                "Fig. 1: plain nets of 20 and 56 layers." + _of_paper(variant, "Fig. 1"),
+                lambda: curves.figure_1(all_rows, cifar10, top),
+            )
+        )
+    if cifar10:
+        drawn.append(
+            figure(
+                ".against",
+                "Published against ours",
+                "Test error, the paper's against ours; on the line they are the same. " + bars + _not_theirs(variant),
+                lambda: Chart([points.against_published("", "%", _points(all_rows, True))]),
+            )
+        )
+    return drawn
+
+
+def _heading(variant: Variant) -> str:
+    """What separates these runs from the paper's, in a line; nothing where they may be held against it."""
+    if variant.comparable:
+        return ""
+    iterations, theirs = variant.spec(ARCHS[0], 0).recipe.iterations, PAPER.spec(ARCHS[0], 0).recipe.iterations
+    said = [f"{iterations:,} iterations, not the paper's {theirs:,}"] if iterations != theirs else []
+    said += [f"images: {variant.dataset}"] if variant.dataset != "cifar10" else []
+    said += ["trained on 45k images"] if variant.selection != "all" else []
+    return "; ".join([*said, *(f"{name}={value}" for name, value in variant.changes)])
+
+
+def _interval(all_rows: Sequence[Row]) -> str:
+    """What the bars are."""
+    if max(len(row.runs) for row in all_rows) < 3:
+        return "No bars, since no net has three seeds."
+    return "Bars, where a net has three seeds: a further seed falls in them in 95 % of cases."
+
+
+def _points(all_rows: Sequence[Row], paper: bool) -> list[points.Point]:
+    """The rows as points; the paper's beside them where the images are its own."""
+    return [
+        points.Point(
+            net(row.arch),
+            row.arch.depth,
+            row.arch.residual,
+            points.value(row.values("test_error")),
+            _paper_value(row.arch) if paper else None,
+            row.verdict.word,
+        )
+        for row in all_rows
+    ]
+
+
+def _paper_value(arch: Arch) -> points.Value | None:
+    """The paper's number for a net; None where it prints a bound, or nothing."""
+    ids, numbers = PUBLISHED.get(arch.name), published.load()
+    if ids is None or numbers[ids.error].statistic == "bound":
+        return None
+    return points.Value(numbers[ids.error].number)
+
+
+def _hollow(variant: Variant) -> str:
+    return f" Hollow: the paper's.{_not_theirs(variant)}" if variant.dataset == "cifar10" else ""
+
+
+def _not_theirs(variant: Variant) -> str:
+    """A word of warning where a figure shows the paper's numbers beside those of other runs than its."""
+    return "" if variant.comparable else " These are not the paper's runs: the two need not agree."
+
+
+def _caption(variant: Variant, all_rows: Sequence[Row]) -> str:
+    """What a reader needs to read the curves."""
     caption = "Training error dashed, test error bold."
     most = max(len(row.runs) for row in all_rows)
-    if most > SEEDS_APART:
-        caption += f" Where a net has more than {SEEDS_APART} seeds: the mean and a band from the lowest to the highest"
-        caption += f", of the first {SEEDS_DRAWN} seeds." if most > SEEDS_DRAWN else "."
-    if variant.dataset == "cifar10":
-        caption += " Faint: the paper's own curves, read off Fig. 6"
+    if most > curves.SEEDS_APART:
         caption += (
-            "." if variant.schedule == "paper" else ", its 64,000 iterations drawn over the length of this schedule."
+            f" Where a net has more than {curves.SEEDS_APART} seeds: the mean and a band from the lowest to the highest"
         )
-    return f"![Error against iterations](figures/{variant.name}.svg)\n\n{caption}"
+        caption += f", of the first {curves.SEEDS_DRAWN} seeds." if most > curves.SEEDS_DRAWN else "."
+    return caption + _of_paper(variant, "Fig. 6")
+
+
+def _of_paper(variant: Variant, figure: str) -> str:
+    """What the faint curves are."""
+    if variant.dataset != "cifar10":
+        return ""
+    scaled = "" if variant.schedule == "paper" else ", its 64,000 iterations drawn over the length of this schedule"
+    return f" Faint: the paper's own curves, read off {figure}{scaled}."
 
 
 def _to_fill(all_rows: Sequence[Row], variant: Variant) -> str:

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from bench.measure.cost import Cost
-from bench.report import markdown, published, terminal
+from bench.report import markdown, points, published, terminal
+from bench.report.chart import Chart
 from bench.report.markdown import thousands
-from bench.report.page import Cell, Page, Part, Table, cells, grid
+from bench.report.page import Cell, Figure, Page, Part, Table, cells, grid
 from bench.report.verdict import Verdict, judge_exact
 from bench.spec import Arch, parse_arch
 from bench.store import read_json, write_json
@@ -168,9 +169,35 @@ def page(costs: dict[str, Cost]) -> Page:
             "## CIFAR-10, 32x32 (Table 6)",
             table([row for row in counted if row.arch.family == "cifar"]),
             _equal_cost(costs),
+            Figure(
+                "complexity.against",
+                "Published against counted",
+                "What the paper prints against what is counted; on the line they are the same.",
+                lambda: _against(counted),
+            ),
             *_conventions(costs),
         ],
     )
+
+
+def _against(counted: Sequence[Row]) -> Chart:
+    panels = []
+    for title, name, unit, ids in (
+        ("parameters", "parameters", 1e6, PUBLISHED_PARAMETERS),
+        ("multiply-adds", "multiply_adds", 1e9, PUBLISHED_FLOPS),
+    ):
+        found = []
+        for row in counted:
+            verdict = row.parameters if name == "parameters" else row.flops
+            if verdict:
+                number = published.load()[ids[row.arch.name]]
+                paper = points.Value(number.number * float(number.unit.split()[0]) / unit)
+                ours = points.Value(getattr(row.cost, name) / unit)
+                found.append(
+                    points.Point(display(row.arch), row.arch.depth, row.arch.residual, ours, paper, verdict.word)
+                )
+        panels.append(points.against_published(title, f"{unit:.0e}".replace("e+0", "e"), found))
+    return Chart(panels)
 
 
 def _equal_cost(costs: dict[str, Cost]) -> str:

@@ -9,9 +9,10 @@ from bench import changes
 from bench.changes import Changes
 from bench.errors import UserError
 from bench.measure.estimate import Estimator
-from bench.report import markdown, published, terminal
+from bench.report import curves, markdown, points, published, terminal
+from bench.report.chart import Chart
 from bench.report.markdown import thousands
-from bench.report.page import Cell, Page, Part, Section, Table, cells, grid
+from bench.report.page import Cell, Figure, Page, Part, Section, Table, cells, grid
 from bench.report.runs import difference, mean_and_spread, net, provenance, sentences, verdict_cell
 from bench.report.verdict import MISSING, Verdict, judge_errors
 from bench.spec import Arch, RunSpec, Schedule, parse_arch
@@ -166,7 +167,7 @@ def page(
             _to_fill(all_rows, variant),
             _cited(study),
             *(_ensembles(ensembles) if study.protocol == "multi-scale" else []),
-            _figure(variant) if members and study.published == "T2" else "",
+            *(_figures(variant, all_rows) if members else []),
             *_elsewhere(others),
             *(_cost(finished, variant) if variant.comparable else []),
             *sentences(members, deviations, choices),
@@ -239,12 +240,57 @@ def _ensembles(ensembles: Sequence[Evaluation]) -> list[Part]:
     ]
 
 
-def _figure(variant: Variant) -> str:
-    faint = " Faint: the paper's own curves, read off Fig. 4." if variant.dataset == "imagenet" else ""
-    return (
-        f"![Error against iterations](figures/{variant.name}.svg)\n\nTraining error dashed, validation error (1-crop) bold."
-        + faint
-    )
+def _figures(variant: Variant, all_rows: Sequence[Row]) -> list[Figure]:
+    """Fig. 4 of the table that it belongs to, and ours against the paper's."""
+    theirs, heading, drawn = variant.dataset == "imagenet", _heading(variant), []
+    bottom, top = (20, 60) if variant.comparable else (0, 100)
+    if variant.study.published == "T2":
+        scaled = (
+            "" if variant.schedule == "paper" else ", its 600,000 iterations drawn over the length of this schedule"
+        )
+        faint = f" Faint: the paper's own curves, read off Fig. 4{scaled}." if theirs else ""
+        drawn.append(
+            Figure(
+                variant.name,
+                "Error against iterations",
+                "Fig. 4. Training error dashed, validation error (1-crop) bold." + faint,
+                lambda: Chart(curves.figure_4(all_rows, theirs, bottom, top).panels, heading),
+            )
+        )
+    if theirs:
+        said = "" if variant.comparable else " These are not the paper's runs: the two need not agree."
+        drawn.append(
+            Figure(
+                f"{variant.name}.against",
+                "Published against ours",
+                f"Errors by {variant.study.protocol}, the paper's against ours; on the line they are the same." + said,
+                lambda: _against(variant, all_rows),
+            )
+        )
+    return drawn
+
+
+def _against(variant: Variant, all_rows: Sequence[Row]) -> Chart:
+    panels = []
+    for top in (1, 5) if variant.study.top5 else (1,):
+        found = []
+        for row in all_rows:
+            number, ours = _number(variant.study, row.arch, top), points.value(row.errors(variant.study.protocol, top))
+            paper = points.Value(number.number) if number else None
+            word = judge(row, variant, top).word
+            found.append(points.Point(net(row.arch), row.arch.depth, row.arch.residual, ours, paper, word))
+        panels.append(points.against_published(f"top-{top} error, {variant.study.protocol}", "%", found))
+    return Chart(panels, _heading(variant))
+
+
+def _heading(variant: Variant) -> str:
+    """What separates these runs from the paper's, in a line; nothing where they may be held against it."""
+    if variant.comparable:
+        return ""
+    recipe = variant.specs()[0].recipe
+    said = [f"{recipe.iterations:,} iterations, not the paper's 600,000"] if variant.schedule != "paper" else []
+    said += [f"images: {variant.dataset}"] if variant.dataset != "imagenet" else []
+    return "; ".join([*said, *(f"{name}={value}" for name, value in variant.changes)])
 
 
 def _elsewhere(others: Sequence[Evaluation]) -> list[Part]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
+
+from bench.report.chart import Chart
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,17 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """A chart with what a reader needs to read it: figures/`name`.svg and .png, and curves in HTML."""
+
+    name: str
+    alt: str
+    caption: str
+    chart: Callable[[], Chart]
+    """Called where it is drawn, and only there: it reads the curves of runs."""
+
+
+@dataclass(frozen=True)
 class Page:
     """A table of the paper as one file, `name`.md, and one part of report.html. Texts are Markdown; empty ones vanish."""
 
@@ -51,8 +64,12 @@ class Page:
         """The tables outside of its sections."""
         return (part for part in self.parts if isinstance(part, Table))
 
+    @property
+    def figures(self) -> Iterator[Figure]:
+        return (part for part in self.parts if isinstance(part, Figure))
 
-Part: TypeAlias = str | Table | Section
+
+Part: TypeAlias = str | Table | Figure | Section
 
 
 def cells(*row: str | Cell) -> tuple[Cell, ...]:

@@ -1,0 +1,131 @@
+"""Figures of single numbers: error against depth, and what the paper prints against what we measure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from bench.report.chart import PLAIN, RESIDUAL, Axis, Chart, Panel, Series, Style, log_ticks
+
+DEPTHS = (20, 32, 44, 56, 110, 1202)
+
+
+@dataclass(frozen=True)
+class Value:
+    """An error in percent, with half of its 95 % interval where there is one."""
+
+    number: float
+    half_width: float | None = None
+
+    @property
+    def low(self) -> float:
+        return self.number - self.half_width if self.half_width is not None else math.nan
+
+    @property
+    def high(self) -> float:
+        return self.number + self.half_width if self.half_width is not None else math.nan
+
+
+@dataclass(frozen=True)
+class Point:
+    """A net's number, ours and the paper's; one of them may be missing."""
+
+    net: str
+    depth: int
+    residual: bool
+    ours: Value | None
+    paper: Value | None
+    word: str = ""
+    """The verdict."""
+
+
+def value(errors: Sequence[float]) -> Value | None:
+    """The mean, with the interval (Student) in which a further seed falls in 95 % of cases, from three seeds on."""
+    if not errors:
+        return None
+    n = len(errors)
+    if n < 3:
+        return Value(fmean(errors))
+    from scipy.stats import t
+
+    return Value(fmean(errors), float(t.ppf(0.975, n - 1)) * stdev(errors) * math.sqrt(1 + 1 / n))
+
+
+def against_depth(points: Sequence[Point]) -> Chart:
+    """Both families: ours filled with a line, the paper's hollow and dashed."""
+    series = []
+    for whose, dash, filled in (("the paper's", "dashed", False), ("ours", "solid", True)):
+        for residual, family, shade, marker in (
+            (False, "plain", PLAIN, "circle"),
+            (True, "residual", RESIDUAL, "square"),
+        ):
+            found = [
+                (p, number)
+                for p in sorted(points, key=lambda p: p.depth)
+                if p.residual == residual and (number := p.ours if whose == "ours" else p.paper) is not None
+            ]
+            if found:
+                style = Style(2.0 if filled else 1.2, dash, marker=marker, filled=filled, order=3 if filled else 2)  # type: ignore[arg-type]
+                series.append(
+                    Series(
+                        f"{family}, {whose}",
+                        f"{family}, {whose}",
+                        [p.depth for p, _ in found],
+                        [number.number for _, number in found],
+                        shade,
+                        style,
+                        [number.low for _, number in found],
+                        [number.high for _, number in found],
+                        [p.net for p, _ in found],
+                        end=f"{family}, {whose}",
+                    )
+                )
+    depths = sorted({*DEPTHS, *(p.depth for p in points)} if len(points) > 3 else {p.depth for p in points})
+    return Chart([Panel("", Axis("layers", 0.8 * depths[0], 1.25 * depths[-1], True, depths), _errors(series), series)])
+
+
+def _errors(series: Sequence[Series]) -> Axis:
+    """An axis that holds all of them, with their intervals."""
+    values = [v for s in series for v in (*s.y, *s.low, *s.high) if not math.isnan(v)]
+    low, high = 0.85 * min(values, default=1), min(100, 1.18 * max(values, default=100))
+    return Axis("test error (%)", low, high, True, log_ticks(low, high))
+
+
+WORDS: dict[str, Style] = {
+    "match": Style(0, marker="circle"),
+    "better": Style(0, marker="inverted_triangle"),
+    "worse": Style(0, marker="triangle"),
+    "differs": Style(0, marker="diamond"),
+}
+"""Verdict -> its marker; a hollow circle for the others."""
+OTHER = Style(0, marker="circle", filled=False)
+
+
+def against_published(title: str, unit: str, points: Sequence[Point]) -> Panel:
+    """Ours (up) against the paper's (right), one marker a verdict, and the line on which both are the same."""
+    both = [(p, p.ours, p.paper) for p in points if p.ours is not None and p.paper is not None]
+    words = sorted({p.word for p, _, _ in both}, key=lambda word: [*WORDS, word].index(word))
+    series = []
+    for word in words:
+        for residual, shade in ((False, PLAIN), (True, RESIDUAL)):
+            some = [(p, ours, paper) for p, ours, paper in both if (p.word, p.residual) == (word, residual)]
+            if some:
+                series.append(
+                    Series(
+                        "residual" if residual else "plain",
+                        word,
+                        [paper.number for _, _, paper in some],
+                        [ours.number for _, ours, _ in some],
+                        shade,
+                        WORDS.get(word, OTHER),
+                        [ours.low for _, ours, _ in some],
+                        [ours.high for _, ours, _ in some],
+                        [p.net for p, _, _ in some],
+                    )
+                )
+    values = [v for s in series for v in (*s.x, *s.y, *s.low, *s.high) if not math.isnan(v)]
+    low, high = 0.6 * min(values, default=1), 1.6 * max(values, default=10)
+    x, y = (Axis(f"{whose} ({unit})", low, high, True, log_ticks(low, high)) for whose in ("the paper", "ours"))
+    return Panel(title, x, y, series, identity=True)

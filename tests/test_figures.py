@@ -1,0 +1,149 @@
+"""Figures: no label lies on another, every curve can be told without colour, the same data give the same bytes."""
+
+from __future__ import annotations
+
+from itertools import combinations, pairwise
+from pathlib import Path
+
+import made_up
+import pytest
+from conftest import ROOT
+
+from bench.report import chart, cifar_depth, complexity, curves, figure, imagenet, points
+from bench.report.chart import Axis, Chart, Panel, Series, Style
+from bench.report.labels import spread
+from bench.report.page import Page
+from bench.spec import Arch
+from bench.store import finished_runs
+from bench.studies.imagenet import STUDIES
+
+MEASURED = ROOT / "tables" / "measured"
+
+
+@pytest.fixture(scope="module")
+def charts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Chart]:
+    """Every figure: from the committed runs, and from made-up ones that lie near each other where none are committed."""
+    results = tmp_path_factory.mktemp("results")
+    short = cifar_depth.Variant("short", "cifar10", "all")
+    archs = [arch for arch in cifar_depth.ARCHS if arch.name != "plain-110"]
+    full = made_up.runs(results, [cifar_depth.PAPER.spec(arch, seed) for arch in archs for seed in range(4)])
+    full |= made_up.runs(results, [cifar_depth.PAPER.spec(Arch("cifar", 110), 0)], 75)
+    two = imagenet.Variant(STUDIES["imagenet_plain_vs_residual"], "paper")
+    large = made_up.runs(results, two.specs(), 25.0)
+    pages: list[Page] = [
+        cifar_depth.page(finished_runs(MEASURED), short, {}),
+        cifar_depth.page(full, cifar_depth.PAPER, {}),
+        complexity.page(complexity.load(MEASURED / "complexity.json")),
+        imagenet.page(large, two, []),
+    ]
+    return {each.name: each.chart() for page in pages for each in page.figures}
+
+
+NAMES = [
+    *(f"cifar_depth{kind}{part}" for kind in ("", ".short") for part in ("", ".depth", ".fig1", ".against")),
+    "complexity.against",
+    "imagenet_plain_vs_residual",
+]  # fmt: skip
+
+
+def overlaps(drawn: Chart) -> list[str]:
+    """The pairs of texts that lie on each other, and texts that leave the figure."""
+    import matplotlib.pyplot as plt
+
+    whole = figure.draw(drawn)
+    whole.draw_without_rendering()
+    from matplotlib.text import Text
+
+    texts = [t for t in whole.findobj(Text) if t.get_visible() and t.get_text().strip()]
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts]
+    plt.close(whole)
+    inside = whole.bbox.expanded(1.005, 1.005)
+    lost = [name for name, box in boxes if not (inside.contains(box.x0, box.y0) and inside.contains(box.x1, box.y1))]
+    return [f"{a} on {b}" for (a, one), (b, two) in combinations(boxes, 2) if one.overlaps(two)] + lost
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_label_lies_on_another(charts: dict[str, Chart], name: str) -> None:
+    assert overlaps(charts[name]) == []
+
+
+def test_labels_that_lie_on_each_other_are_seen() -> None:
+    style = Style(2.0, marker="circle")
+    series = [Series(str(i), "kind", [1, 2], [1, 1 + i / 99], "#000000", style) for i in range(2)]
+    axis = Axis("much too long for so narrow a figure, and twice as long again, is what this label says " * 3, 0, 3)
+    assert overlaps(Chart([Panel("", axis, axis, series)])) != []
+
+
+def test_labels_are_spread_around_where_they_belong() -> None:
+    assert spread([1.0, 5.0, 9.0], 2) == [1, 5, 9]
+    assert spread([5.0, 5.0, 5.0], 2) == [3, 5, 7]
+    assert spread([1.0, 1.5, 9.0], 1) == [0.75, 1.75, 9]
+
+
+def test_all_figures_of_the_issue_are_there(charts: dict[str, Chart]) -> None:
+    assert set(NAMES) <= charts.keys()
+    sixth = charts["cifar_depth"]
+    assert [panel.title for panel in sixth.panels] == ["plain", "residual", "residual, deepest"]
+    assert {"test error", "training error", "the paper's test error", "the paper's training error"} == set(sixth.kinds)
+    assert sixth.nets.keys() >= {"plain-20", "plain-110", "ResNet-1202"}
+    assert "the paper's" in charts["cifar_depth.short.fig1"].kinds
+    fourth = charts["imagenet_plain_vs_residual"]
+    assert set(fourth.kinds) >= {"validation error", "the paper's validation error"}
+    depth = charts["cifar_depth.depth"].panels[0]
+    assert {series.kind for series in depth.series} == {
+        f"{family}, {whose}" for family in ("plain", "residual") for whose in ("ours", "the paper's")
+    }
+    assert charts["cifar_depth.against"].panels[0].identity
+
+
+def test_a_picture_of_other_runs_than_the_papers_says_so(charts: dict[str, Chart]) -> None:
+    for name, drawn in charts.items():
+        said = "4,000 iterations, not the paper's 64,000" if ".short" in name else ""
+        assert drawn.heading == said, name
+
+
+def test_intervals_are_of_a_further_seed() -> None:
+    from scipy import stats
+
+    errors = [8.6, 8.8, 8.9, 8.7, 8.5]
+    found = points.value(errors)
+    assert found
+    low, high = stats.t.interval(0.95, 4, loc=8.7, scale=stats.tstd(errors) * (1 + 1 / 5) ** 0.5)
+    assert (found.low, found.high) == pytest.approx((low, high))
+    assert points.value(errors[:2]) == points.Value(8.7)
+    assert points.value([]) is None
+
+
+def lightness(colour: str) -> float:
+    """L* of CIELAB: what is left of a colour on a printer without colours."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in parts]
+    return 116 * sum(w * v for w, v in zip((0.2126, 0.7152, 0.0722), linear, strict=True)) ** (1 / 3) - 16
+
+
+def test_colours_differ_in_lightness_too() -> None:
+    steps = [lightness(colour) for colour in chart.SHADES]
+    assert all(a - b >= 9 for a, b in pairwise(steps))
+    assert steps[0] <= 70  # seen on white
+    assert lightness(chart.PLAIN) - lightness(chart.RESIDUAL) >= 20
+
+
+def test_kinds_are_told_apart_without_colour(charts: dict[str, Chart]) -> None:
+    for name, drawn in charts.items():
+        looks = [(s.width, s.dash, s.opacity, s.marker, s.filled) for s in drawn.kinds.values()]
+        assert len(set(looks)) == len(looks), name
+
+
+def test_many_seeds_become_a_mean_and_a_band(charts: dict[str, Chart]) -> None:
+    plain_20 = [s for s in charts["cifar_depth"].panels[0].series if s.net == "plain-20" and s.kind == "test error"]
+    (mean,) = plain_20
+    assert curves.SEEDS_APART < 4
+    assert mean.y[-1] == pytest.approx(7.15)
+    assert (mean.low[-1], mean.high[-1]) == pytest.approx((7.0, 7.3))
+
+
+def test_the_same_data_give_the_same_bytes(charts: dict[str, Chart], tmp_path: Path) -> None:
+    first, second = (figure.save(charts["complexity.against"], tmp_path / "name") for _ in range(2))
+    assert first == second
+    assert [path.name for path in first] == ["name.svg", "name.png"]
+    assert b"ResNet-1202 A" in first[tmp_path / "name.svg"]  # text stays text
