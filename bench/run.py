@@ -274,6 +274,24 @@ def benchmarks(name: str, options: Options) -> int:
     return 0
 
 
+def third_party(options: Options) -> int:
+    """Print what other people's reproductions report, and write its page."""
+    if options.dry_run:
+        print("third_party runs nothing: it shows what others report")
+        return 0
+    from bench.report import markdown
+    from bench.report import third_party as pages
+
+    page = pages.page()
+    if options.check:
+        lines = differences(options.tables, {"third_party.md": markdown.render(page)})
+        return report("third_party is not what tables/published gives", lines)
+    written = write_page(page, options.tables)
+    print(pages.render_terminal())
+    print("wrote " + ", ".join(map(str, written)))
+    return 0
+
+
 def throughput(options: Options) -> int:
     """Time the nets on this machine, and write the page of all machines that were timed. Returns the exit status."""
     nets = ["--nets", options.only] if options.only else []
@@ -328,6 +346,7 @@ TABLES: dict[str, Callable[[Options], int]] = {
     "complexity": complexity,
     "cifar_depth": cifar_depth,
     **{name: partial(imagenet, name) for name in studies.imagenet.STUDIES},
+    "third_party": third_party,
     "harness": partial(benchmarks, "harness"),
     "throughput": throughput,
     "loading": partial(benchmarks, "loading"),

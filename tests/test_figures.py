@@ -9,7 +9,7 @@ import made_up
 import pytest
 from conftest import ROOT
 
-from bench.report import chart, cifar_depth, complexity, curves, figure, imagenet, points
+from bench.report import chart, cifar_depth, complexity, curves, figure, imagenet, points, third_party
 from bench.report.chart import Axis, Chart, Panel, Series, Style
 from bench.report.labels import spread
 from bench.report.page import Page
@@ -35,6 +35,7 @@ def charts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Chart]:
         cifar_depth.page(full, cifar_depth.PAPER, {}),
         complexity.page(complexity.load(MEASURED / "complexity.json")),
         imagenet.page(large, two, []),
+        third_party.page(),
     ]
     return {each.name: each.chart() for page in pages for each in page.figures}
 
@@ -42,7 +43,7 @@ def charts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Chart]:
 NAMES = [
     *(f"cifar_depth{kind}{part}" for kind in ("", ".short") for part in ("", ".depth", ".fig1", ".against")),
     "complexity.against",
-    "imagenet_plain_vs_residual",
+    "imagenet_plain_vs_residual", "third_party",
 ]  # fmt: skip
 
 
@@ -90,9 +91,10 @@ def test_all_figures_of_the_issue_are_there(charts: dict[str, Chart]) -> None:
     fourth = charts["imagenet_plain_vs_residual"]
     assert set(fourth.kinds) >= {"validation error", "the paper's validation error"}
     depth = charts["cifar_depth.depth"].panels[0]
-    assert {series.kind for series in depth.series} == {
-        f"{family}, {whose}" for family in ("plain", "residual") for whose in ("ours", "the paper's")
-    }
+    lines = {f"{family}, {whose}" for family in ("plain", "residual") for whose in ("ours", "the paper's")}
+    others = {"others, same protocol", "others, not comparable"}
+    assert {series.kind for series in depth.series} == lines | others
+    assert {series.kind for series in charts["cifar_depth.short.depth"].panels[0].series} == lines
     assert charts["cifar_depth.against"].panels[0].identity
 
 

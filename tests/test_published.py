@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.report import published
+from bench.report import published, third_party
 from bench.studies import cifar_depth, complexity
 
 
@@ -60,3 +60,38 @@ def test_every_row_of_the_depth_study_has_its_number(net: str) -> None:
 def test_every_id_of_the_complexity_study_exists() -> None:
     for id_ in [*complexity.PUBLISHED_FLOPS.values(), *complexity.PUBLISHED_PARAMETERS.values()]:
         assert published.load()[id_].statistic == "exact"
+
+
+def test_what_others_report_is_what_they_report(shared: Path) -> None:
+    """Number for number, with the protocol; a row of the source that lists several has a row here for each."""
+    theirs = [
+        (row["source"], row["metric"], float(value), row["protocol"])
+        for row in source(shared, "third_party_numbers.csv").values()
+        for value in row["value"].strip("[]").split(", ")
+        if value
+    ]
+    ours = [(number.source, number.quantity, float(number.value), number.protocol) for number in third_party.load()]
+    assert sorted(each[:3] for each in ours) == sorted(each[:3] for each in theirs)
+    assert {(each[0], each[3]) for each in ours} == {(each[0], each[3]) for each in theirs if each[3] != "same"}
+
+
+def test_others_stand_beside_the_number_that_they_answer() -> None:
+    for number in third_party.load():
+        if number.paper:
+            paper = published.load()[number.paper]
+            assert number.net.split(",")[0].split()[0] == paper.net.split()[0], number.id
+            assert (number.top == "top-5") == ("top5" in number.paper), number.id
+            if paper.protocol == "10-crop" and "10-crop" not in number.quantity:
+                assert "1-crop" in number.departs, number.id
+            if "200 epochs" in number.protocol:
+                assert "200 epochs" in number.departs, number.id
+
+
+def test_another_protocol_is_marked_and_not_hidden() -> None:
+    lines = third_party.render().splitlines()
+    (same,) = [line for line in lines if "| 12.95 ± 0.22" in line]
+    assert "| same protocol" in same
+    (other,) = [line for line in lines if "akamaster" in line and line.startswith("| ResNet-56 ")]
+    assert "| not comparable" in other
+    assert "200 epochs instead of 164" in other
+    assert sum(line.startswith(("| plain-", "| ResNet-", "| VGG-")) for line in lines) == len(third_party.load())

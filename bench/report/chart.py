@@ -36,7 +36,7 @@ class Series:
     high: Sequence[float] = ()
     """A band about a curve, or intervals of points; NaN where there is none."""
     names: Sequence[str] = ()
-    """What each point is; it is written beside it where `style` has no line."""
+    """What each point is."""
     end: str = ""
     """Written where a curve ends."""
 
@@ -62,6 +62,8 @@ class Panel:
     series: Sequence[Series]
     marks: Sequence[float] = ()
     """Where a thin vertical line stands: the learning rate is divided there."""
+    named: bool = False
+    """Whether the names of points are written beside them."""
     identity: bool = False
     """Whether the line on which both axes agree is drawn."""
 
@@ -119,5 +121,6 @@ def colour(depth: int) -> str:
 
 def log_ticks(low: float, high: float) -> tuple[float, ...]:
     """Round numbers from `low` to `high`: about a dozen at most, evenly spread on a logarithmic axis."""
-    steps = (1, 1.5, 2, 3, 4, 5, 6, 8) if high < 20 * low else (1, 2, 5)
+    fine, finest = (1, 1.5, 2, 3, 4, 5, 6, 8), (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)
+    steps = finest if high < 4 * low else fine if high < 20 * low else (1, 2, 5)
     return tuple(tick for power in range(-3, 13) for step in steps if low <= (tick := step * 10.0**power) <= high)

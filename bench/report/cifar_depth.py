@@ -8,7 +8,7 @@ from statistics import fmean
 
 from bench import changes
 from bench.changes import Changes
-from bench.report import curves, markdown, points, published, terminal
+from bench.report import curves, markdown, points, published, terminal, third_party
 from bench.report.chart import Chart
 from bench.report.markdown import thousands
 from bench.report.page import Cell, Figure, Page, Section, Table, cells
@@ -202,6 +202,7 @@ def page(finished: dict[str, FinishedRun], variant: Variant, logs: dict[str, str
             "Table 6, Fig. 6 and Fig. 1 of the paper. " + _how_to_read(variant),
             table(all_rows, logs),
             _to_fill(all_rows, variant),
+            third_party.WHERE if variant.dataset == "cifar10" else "",
             *(_figures(variant, all_rows) if any(row.runs for row in all_rows) else []),
             _definitions(variant),
             *sentences(runs, deviations, choices),
@@ -238,7 +239,9 @@ def _figures(variant: Variant, all_rows: Sequence[Row]) -> list[Figure | str]:
             ".depth",
             "Test error against depth",
             "Test error against depth, last iterate, mean over seeds. " + bars + _hollow(variant),
-            lambda: points.against_depth(_points(all_rows, cifar10)),
+            lambda: points.against_depth(
+                _points(all_rows, cifar10), third_party.others() if variant.comparable else ()
+            ),
         ),
         _depth(all_rows),
         figure(

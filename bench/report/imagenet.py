@@ -9,7 +9,7 @@ from bench import changes
 from bench.changes import Changes
 from bench.errors import UserError
 from bench.measure.estimate import Estimator
-from bench.report import curves, markdown, points, published, terminal
+from bench.report import curves, markdown, points, published, terminal, third_party
 from bench.report.chart import Chart
 from bench.report.markdown import thousands
 from bench.report.page import Cell, Figure, Page, Part, Section, Table, cells, grid
@@ -166,6 +166,7 @@ def page(
             table(all_rows, variant),
             _to_fill(all_rows, variant),
             _cited(study),
+            third_party.WHERE if variant.dataset == "imagenet" and study.protocol == "10-crop" else "",
             *(_ensembles(ensembles) if study.protocol == "multi-scale" else []),
             *(_figures(variant, all_rows) if members else []),
             *_elsewhere(others),

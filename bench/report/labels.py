@@ -56,10 +56,9 @@ def name_points(axis: Axes, panel: Panel) -> None:
     from matplotlib.transforms import Bbox
 
     points: dict[tuple[float, float], list[str]] = {}
-    for series in panel.series:
-        for name, x, y in zip(series.names, series.x, series.y, strict=False):
-            if not series.style.width:
-                points.setdefault((x, y), []).append(name)
+    for series in panel.series if panel.named else ():
+        for name, x, y in zip(series.names, series.x, series.y, strict=True):
+            points.setdefault((x, y), []).append(name)
     full = [*points]
     for series in panel.series:
         full += [

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 
 from bench.report.chart import PLAIN, RESIDUAL, Axis, Chart, Panel, Series, Style, log_ticks
-
-DEPTHS = (20, 32, 44, 56, 110, 1202)
 
 
 @dataclass(frozen=True)
@@ -53,37 +51,39 @@ def value(errors: Sequence[float]) -> Value | None:
     return Value(fmean(errors), float(t.ppf(0.975, n - 1)) * stdev(errors) * math.sqrt(1 + 1 / n))
 
 
-def against_depth(points: Sequence[Point]) -> Chart:
-    """Both families: ours filled with a line, the paper's hollow and dashed."""
+def against_depth(points: Sequence[Point], others: Sequence[Point] = ()) -> Chart:
+    """Both families: ours filled with a line, the paper's hollow and dashed, other people's small beside them."""
     series = []
-    for whose, dash, filled in (("the paper's", "dashed", False), ("ours", "solid", True)):
-        for residual, family, shade, marker in (
-            (False, "plain", PLAIN, "circle"),
-            (True, "residual", RESIDUAL, "square"),
-        ):
+    for whose, style in (("ours", OURS), ("the paper's", THEIRS)):
+        for residual, family, shade in ((False, "plain", PLAIN), (True, "residual", RESIDUAL)):
             found = [
-                (p, number)
+                (p.depth, number, p.net)
                 for p in sorted(points, key=lambda p: p.depth)
                 if p.residual == residual and (number := p.ours if whose == "ours" else p.paper) is not None
             ]
             if found:
-                style = Style(2.0 if filled else 1.2, dash, marker=marker, filled=filled, order=3 if filled else 2)  # type: ignore[arg-type]
-                series.append(
-                    Series(
-                        f"{family}, {whose}",
-                        f"{family}, {whose}",
-                        [p.depth for p, _ in found],
-                        [number.number for _, number in found],
-                        shade,
-                        style,
-                        [number.low for _, number in found],
-                        [number.high for _, number in found],
-                        [p.net for p, _ in found],
-                        end=f"{family}, {whose}",
-                    )
-                )
-    depths = sorted({*DEPTHS, *(p.depth for p in points)} if len(points) > 3 else {p.depth for p in points})
+                name, marker = f"{family}, {whose}", replace(style, marker="square" if residual else "circle")
+                series.append(_values(name, name, found, shade, marker, name))
+    for word in dict.fromkeys(p.word for p in others):
+        for residual, shade in ((False, PLAIN), (True, RESIDUAL)):
+            found = [(p.depth, p.ours, p.net) for p in others if (p.word, p.residual) == (word, residual) and p.ours]
+            if found:
+                style = Style(0, marker="x" if word == "not comparable" else "diamond", order=1)
+                series.append(_values(f"others, {word}", f"others, {word}", found, shade, style))
+    depths = sorted({p.depth for p in (*points, *others)})
     return Chart([Panel("", Axis("layers", 0.8 * depths[0], 1.25 * depths[-1], True, depths), _errors(series), series)])
+
+
+OURS, THEIRS = Style(2.0, order=3), Style(1.2, "dashed", filled=False)
+
+
+def _values(
+    net: str, kind: str, values: Sequence[tuple[int, Value, str]], colour: str, style: Style, end: str = ""
+) -> Series:
+    """Values at depths, with names."""
+    depths, numbers, names = zip(*values, strict=True)
+    low, high = [number.low for number in numbers], [number.high for number in numbers]
+    return Series(net, kind, depths, [number.number for number in numbers], colour, style, low, high, names, end)
 
 
 def _errors(series: Sequence[Series]) -> Axis:
@@ -128,4 +128,4 @@ def against_published(title: str, unit: str, points: Sequence[Point]) -> Panel:
     values = [v for s in series for v in (*s.x, *s.y, *s.low, *s.high) if not math.isnan(v)]
     low, high = 0.6 * min(values, default=1), 1.6 * max(values, default=10)
     x, y = (Axis(f"{whose} ({unit})", low, high, True, log_ticks(low, high)) for whose in ("the paper", "ours"))
-    return Panel(title, x, y, series, identity=True)
+    return Panel(title, x, y, series, named=True, identity=True)

@@ -13,6 +13,7 @@ TABLES: dict[str, str] = {
     "complexity": complexity.TITLE,
     "cifar_depth": cifar_depth.TITLE,
     **{name: study.title for name, study in imagenet.STUDIES.items()},
+    "third_party": "What other people's reproductions report beside the paper, each with its protocol",
     "harness": "How the harness itself scales: submission, status, report",
     "throughput": "How fast the nets train and are tested, against the common loop and the machine's best",
     "loading": "How many images a core makes ready for an ImageNet net, against the usual ways",
