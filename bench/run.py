@@ -253,6 +253,29 @@ def complexity(options: Options) -> int:
     return 0 if all(cost.closed_form for cost in counts.values()) else 1
 
 
+def calibration(options: Options) -> int:
+    """Simulate cells of known truth and say what the verdicts make of them. Returns 1 where they are not calibrated."""
+    from bench.studies.calibration import settings
+
+    if options.dry_run:
+        print(f"calibration simulates {len(settings())} kinds of cells and judges them: seconds, no run")
+        return 0
+    from bench.report import calibration as pages
+
+    committed = MEASURED / "calibration.json"
+    if options.check:
+        expected = {"calibration.md": pages.render(pages.load(committed))}
+        return report("calibration is not what tables/measured gives", differences(options.tables, expected))
+    write_probe(options.tables, "--tables")
+    found = pages.load(committed) if options.report else pages.simulate()
+    if options.publish:
+        pages.save(committed, found)
+    written = write_page(pages.page(found), options.tables)
+    print(pages.render_terminal(found))
+    print("wrote " + ", ".join(map(str, written)))
+    return 1 if pages.outside(found) else 0
+
+
 def benchmarks(name: str, options: Options) -> int:
     """Print what `make benchmarks` has measured of the harness itself, and write its page."""
     if options.dry_run:
@@ -346,6 +369,7 @@ TABLES: dict[str, Callable[[Options], int]] = {
     "complexity": complexity,
     "cifar_depth": cifar_depth,
     **{name: partial(imagenet, name) for name in studies.imagenet.STUDIES},
+    "calibration": calibration,
     "third_party": third_party,
     "harness": partial(benchmarks, "harness"),
     "throughput": throughput,

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from bench.studies import cifar_depth, complexity, imagenet
+from bench.studies import calibration, cifar_depth, complexity, imagenet
 
 TABLES: dict[str, str] = {
     "complexity": complexity.TITLE,
     "cifar_depth": cifar_depth.TITLE,
     **{name: study.title for name, study in imagenet.STUDIES.items()},
+    "calibration": calibration.TITLE,
     "third_party": "What other people's reproductions report beside the paper, each with its protocol",
     "harness": "How the harness itself scales: submission, status, report",
     "throughput": "How fast the nets train and are tested, against the common loop and the machine's best",
