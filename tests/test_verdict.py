@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from scipy import stats
 
-from bench.report import published
+from bench.report import cifar_depth, imagenet, published
 from bench.report.cifar_depth import PAPER, Variant, judge
 from bench.report.published import PublishedNumber
 from bench.report.runs import other_images
@@ -24,7 +27,9 @@ from bench.report.verdict import (
     rounds_to,
     runs_of,
 )
-from bench.spec import Arch
+from bench.spec import Arch, RunSpec
+from bench.store import RunFolder, Score, finished_runs, read_spec, write_scores
+from bench.studies.imagenet import STUDIES
 
 NUMBERS = published.load()
 RUN, MEAN, BEST = (
@@ -320,3 +325,57 @@ def test_the_sampling_of_the_test_set() -> None:
     assert other_images([8.7, 8.8], 10_000) == f"{low:.2f} to {high:.2f}"
     assert other_images([8.7, 8.8], 50_000) != other_images([8.7, 8.8], 10_000)
     assert other_images([], 10_000) == ""
+
+
+def cells(page: str, label: str) -> list[str]:
+    """The cells of the first line of a table that has this label."""
+    line = next(line for line in page.splitlines() if line.startswith(f"| {label} "))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def record(results: Path, spec: RunSpec, test_error: float) -> RunFolder:
+    """A run of the paper's length, as it would lie there: a committed one's record with another identity and error."""
+    (source,) = (ROOT / "tables" / "measured").glob("resnet-20-A-short-*")
+    folder = RunFolder(results, spec.run_id)
+    folder.start(spec)
+    for name in ("metrics.jsonl", "provenance.json"):
+        shutil.copy(source / name, folder.path)
+    committed = RunFolder(source.parent, source.name).read_result()
+    folder.write_result(replace(committed, run_id=spec.run_id, test_error=test_error, iterations=64_000))
+    assert read_spec(folder.spec) == spec
+    return folder
+
+
+def test_the_page_shows_every_part_of_a_verdict(tmp_path: Path) -> None:
+    """Published statistic, ours, difference, interval and word; ResNet-110 against its mean and against its best of five."""
+    for seed, test_error in enumerate([6.5, 6.6, 6.9, 6.8, 6.4]):
+        record(tmp_path, PAPER.spec(Arch("cifar", 110, "A"), seed), test_error)
+    record(tmp_path, PAPER.spec(Arch("cifar", 20, "A"), 0), 9.3)
+    page = cifar_depth.render(finished_runs(tmp_path), PAPER, {})
+    mean, best = cells(page, "ResNet-110"), cells(page, "ResNet-110, best of 5")
+    assert mean[2:7] == ["6.61 ± 0.16", "mean of 5 runs", "6.64 ± 0.21", "5", other_images([6.64], 10_000)]
+    assert mean[9:11] == ["+0.03 [-0.24, +0.30]", "match"]
+    assert best[2] == "6.43"
+    assert best[3] == "best of 5 runs"
+    low, middle, high = (6.64 + q * np.std([6.5, 6.6, 6.9, 6.8, 6.4], ddof=1) for q in best_of(5, 5))
+    assert best[4].startswith(f"{middle:.2f}[^")
+    assert best[9] == f"{middle - 6.43:+.2f} [{low - 6.43:+.2f}, {high - 6.43:+.2f}]"
+    assert best[10] == "match"
+    one = cells(page, "ResNet-20")
+    assert one[9] == "+0.55 [+0.11, +0.99]"
+    assert one[10].startswith("worse[^")
+    assert "Spread assumed to be 0.16 points, the one that the paper prints (ResNet-110, CIFAR-10)" in page
+    assert "At the paper's 8.75 %, 10,000 images leave 8.21 to 9.32." in page
+
+
+def test_the_pages_of_imagenet_show_it_too(tmp_path: Path) -> None:
+    variant = imagenet.Variant(STUDIES["imagenet_shortcuts"], "paper")
+    spec = next(spec for spec in variant.specs() if spec.arch.depth == 50)
+    folder = record(tmp_path, spec, 25.0)
+    write_scores(folder.evaluation, {"10-crop": Score(11_500, 3_300, 50_000)})
+    page = imagenet.render(finished_runs(tmp_path), variant, [])
+    found = cells(page, "ResNet-50 B")
+    assert found[1:5] == ["22.85", "23.00", other_images([23.0], 50_000), "+0.15 [-0.29, +0.59]"]
+    assert found[5].startswith("match[^")
+    assert found[6:10] == ["6.71", "6.60", other_images([6.6], 50_000), "-0.11 [-0.55, +0.33]"]
+    assert "50,000 images leave 21.07 to 21.79 at 21.43 % and 5.51 to 5.92 at 5.71 %." in page

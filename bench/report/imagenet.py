@@ -13,13 +13,25 @@ from bench.report import curves, markdown, points, published, terminal, third_pa
 from bench.report.chart import Chart
 from bench.report.markdown import thousands
 from bench.report.page import Cell, Figure, Page, Part, Section, Table, cells, grid
-from bench.report.runs import difference, mean_and_spread, net, provenance, sentences, verdict_cell
+from bench.report.runs import (
+    MATCH,
+    SAMPLING,
+    difference,
+    mean_and_spread,
+    net,
+    other_images,
+    provenance,
+    sentences,
+    verdict_cell,
+)
 from bench.report.verdict import MISSING, Verdict, judge_errors
 from bench.spec import Arch, RunSpec, Schedule, parse_arch
 from bench.store import Evaluation, FinishedRun
 from bench.studies.imagenet import Study, choices, deviations, runs
 
 GPUS = (1, 8, 32)
+IMAGES = 50_000
+"""Validation images of ImageNet, on which the paper's numbers are."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,10 @@ class Row:
         found = [run.evaluation.get(protocol) for run in self.runs]
         return [error for score in found if score and (error := score.top1 if top == 1 else score.top5) is not None]
 
+    def images(self, protocol: str) -> int:
+        """Test images, of a row that has errors under the protocol."""
+        return next(score.images for run in self.runs if (score := run.evaluation.get(protocol)))
+
 
 def rows(finished: dict[str, FinishedRun], variant: Variant) -> list[Row]:
     """A row for each net of the table."""
@@ -95,7 +111,8 @@ def headers(study: Study) -> list[str]:
         found += [
             f"paper: top-{top}, {study.protocol}, %",
             f"ours: top-{top}, {study.protocol}",
-            "difference",
+            "95 % of other images",
+            "difference [95 %]",
             "verdict",
         ]
     return [*found, "seeds", "ours: top-1, 1-crop", "training error", "iterations"]
@@ -105,9 +122,11 @@ def _cells(row: Row, variant: Variant) -> tuple[Cell, ...]:
     found: list[str | Cell] = [net(row.arch)]
     for top in (1, 5) if variant.study.top5 else (1,):
         number, verdict = _number(variant.study, row.arch, top), judge(row, variant, top)
+        errors, protocol = row.errors(variant.study.protocol, top), variant.study.protocol
         found += [
             number.printed if number else "",
-            mean_and_spread(row.errors(variant.study.protocol, top)) or "missing",
+            mean_and_spread(errors) or "missing",
+            other_images(errors, row.images(protocol)) if errors else "",
             difference(verdict),
             verdict_cell(verdict),
         ]
@@ -125,7 +144,8 @@ def table(all_rows: Sequence[Row], variant: Variant) -> Table:
     """The paper's table with ours beside it."""
     names = headers(variant.study)
     numeric = [i for i, name in enumerate(names) if i and name != "verdict"]
-    return Table(names, [_cells(row, variant) for row in all_rows], numeric, range(names.index("seeds")))
+    narrow = [i for i in range(names.index("seeds")) if names[i] != "95 % of other images"]
+    return Table(names, [_cells(row, variant) for row in all_rows], numeric, narrow)
 
 
 def render_terminal(finished: dict[str, FinishedRun], variant: Variant) -> str:
@@ -164,6 +184,7 @@ def page(
             f"{study.title.split(' (')[-1].rstrip(')')} of the paper, tested by {study.protocol}. "
             + _how_to_read(variant),
             table(all_rows, variant),
+            _sampling(variant),
             _to_fill(all_rows, variant),
             _cited(study),
             third_party.WHERE if variant.dataset == "imagenet" and study.protocol == "10-crop" else "",
@@ -190,14 +211,22 @@ def _skipped(runs_shown: Sequence[FinishedRun]) -> list[Part]:
 
 def _how_to_read(variant: Variant) -> str:
     if variant.comparable:
-        return (
-            "`match` means that the paper's number lies within the 95 % prediction interval of ours (REPRODUCE.md has the "
-            "rule). The three protocols are never mixed: 1-crop stands beside for comparison with other projects."
-        )
+        return f"{MATCH} The three protocols are never mixed: 1-crop stands beside for comparison with other projects."
     return (
         "**These are not the paper's runs**: the schedule or the images differ, so that every verdict is `not comparable`. "
         "The paper's numbers stand beside them for orientation."
     )
+
+
+def _sampling(variant: Variant) -> str:
+    """What the number of test images leaves open, said of the paper's own numbers where the images are its."""
+    text = f"The paper's are of one run each. *Difference*: ours minus the paper's. *Other images*: {SAMPLING}"
+    if variant.dataset != "imagenet":
+        return text
+    tops = (1, 5) if variant.study.top5 else (1,)
+    numbers = [number for top in tops if (number := _number(variant.study, variant.study.archs[-1], top))]
+    leaves = " and ".join(f"{other_images([number.number], IMAGES)} at {number.printed} %" for number in numbers)
+    return f"{text} {thousands(IMAGES)} images leave {leaves}."
 
 
 def _to_fill(all_rows: Sequence[Row], variant: Variant) -> str:
