@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import UserError
 from bench.report import markdown, terminal
 from bench.report.chart import GREY, SHADES, Axis, Chart, Panel, Series, Style
-from bench.report.page import Figure, Page, Table, grid
+from bench.report.page import Figure, Page, Part, Table, grid
 from bench.report.verdict import ASSUMED_SPREAD, ERROR_WORDS, FEWEST_RUNS, RESOLUTION, judge_cells, runs_of
 from bench.store import read_json, write_text
 from bench.studies.calibration import ASSUMPTIONS, CURVE, POWER, RUNS, SPREADS, STATISTICS, Setting, settings
@@ -228,7 +228,7 @@ def render(calibration: Calibration) -> str:
 
 
 def page(calibration: Calibration) -> Page:
-    parts = [
+    parts: list[Part] = [
         "How often [the rule](../REPRODUCE.md#how-to-read-a-verdict) says what, in simulated cells whose truth is known. Our "
         "runs and the paper's are drawn, and judged by the function that judges the tables. It *cries wolf* where nothing "
         "differs and it says `better` or `worse`. Its power is the share of cells that get the right one of these words "
