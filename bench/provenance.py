@@ -59,6 +59,16 @@ def collect(precision: str, device: Any) -> dict[str, Any]:
     }
 
 
+def counted() -> dict[str, str]:
+    """What an exact count stands on: commit, and the versions of what builds the net and counts."""
+    commit = (code()["commit"] or "unknown")[:10] + (" + patch" if code()["patch"] else "")
+    return {
+        "commit": commit,
+        "Python": platform.python_version(),
+        **{n: _version(n) or "?" for n in ("torch", "fvcore")},
+    }
+
+
 def code() -> dict[str, Any]:
     """Commit of the checkout and the patch of what is not committed; both None outside a git checkout."""
     if (ROOT / SNAPSHOT).exists():

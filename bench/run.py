@@ -246,7 +246,9 @@ def complexity(options: Options) -> int:
         lines += differences(options.tables, {"complexity.md": pages.render(counts)})
         return report("complexity has changed", lines)
     if options.publish:
-        pages.save(committed, counts)
+        from bench import provenance
+
+        pages.save(committed, counts, provenance.counted())
     written = write_page(pages.page(counts), options.tables)
     print(pages.render_terminal(counts))
     print("wrote " + ", ".join(map(str, written)))

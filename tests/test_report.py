@@ -5,13 +5,22 @@ from __future__ import annotations
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
+import made_up
 from conftest import ROOT, Command
 
-from bench.report import markdown, terminal
-from bench.report.page import Cell, Page, Section, Table, cells, grid
+from bench import plan
+from bench.options import parse
+from bench.report import cifar_depth, complexity, markdown, terminal
+from bench.report.page import Cell, Page, Part, Section, Table, cells, grid
+from bench.spec import parse_arch
+
+MEASURED = ROOT / "tables" / "measured"
 
 ESCAPE = "\x1b["
 
@@ -86,3 +95,74 @@ def test_footnotes_follow_the_table_that_has_them() -> None:
     assert blocks[3:5] == ["[^1]: why", "Words."]
     assert "differs[^1]" in blocks[5]
     assert blocks[6:8] == ["[^2]: other", "**More**"]
+
+
+def test_the_manifest_of_a_count_says_how_and_by_what() -> None:
+    counts = complexity.load(MEASURED / "complexity.json")
+    page = complexity.page(counts, {"commit": "0123456789", "fvcore": "0.1.5"})
+    cell = next(
+        cell for table in page.tables for row in table.rows if row[0].text == "ResNet-56 A" for cell in row[1:2]
+    )
+    assert cell.manifest
+    text = " ".join(part for part in cell.manifest.parts() if isinstance(part, str))
+    assert "125,485,056 multiply-adds of convolutions and 640 of fully connected layers" in text
+    assert "one image of 32x32" in text
+    assert "commit 0123456789, fvcore 0.1.5" in text
+
+
+def whole(parts: Sequence[Part]) -> str:
+    return markdown.render(Page("manifest", "Manifest", parts))
+
+
+def test_the_manifest_of_runs_says_all_that_the_records_hold(tmp_path: Path) -> None:
+    patch = "diff --git a/models/blocks.py b/models/blocks.py\n+ ```not the end```"
+    facts = {
+        "code": {"commit": "c" * 40, "patch": patch},
+        "slurm": {"job_id": "77", "array_job_id": "70", "array_task_id": "5"},
+        "execution": "eager",
+        "restarts": 2,
+    }
+    arch = parse_arch("resnet-20-A")
+    variant = cifar_depth.Variant("short", "cifar10", "all", (("bn_group", "64"),))
+    made = [made_up.run(tmp_path, variant.spec(arch, seed), 9.5 + seed, facts if seed else None) for seed in range(3)]
+    table = next(cifar_depth.page({run.spec.run_id: run for run in made}, variant, {}).tables)
+    row = next(row for row in table.rows if row[0].text == "ResNet-20")
+    manifests = {cell.manifest for cell in row[4:]}
+    (manifest,) = manifests  # one behind all cells of the row
+    assert manifest
+    text = whole(manifest.parts())
+    for said in (
+        "3 runs, seeds 0 to 2",
+        *(run.spec.run_id for run in made),
+        "10.50",
+        "c" * 40,
+        "cccccccccc + patch",
+        "70_5",
+        "no scheduler",
+        "torch 2.12.1",
+        "Batch norm is tested with moving averages",
+        "````\ndiff --git",
+    ):
+        assert said in text, said
+    command = "python bench/run.py --table cifar_depth --schedule short --set bn_group=64 --only resnet-20-A --seeds 3 --force"
+    assert f"```sh\n{command} --execution eager\n```" in text
+    options = parse(shlex.split(command)[2:])
+    assert [spec.run_id for spec in plan.cifar_depth(options)] == [run.spec.run_id for run in made]
+
+
+def test_a_cell_without_runs_says_how_to_fill_it() -> None:
+    table = next(cifar_depth.page({}, cifar_depth.PAPER, {"plain-56-s0-x": "/some/log.txt"}).tables)
+    texts = {row[0].text: whole(row[4].manifest.parts()) for row in table.rows if row[4].manifest}
+    assert "`/some/log.txt`" in texts["plain-56"]
+    assert "--only plain-20\n" in texts["plain-20"]
+    assert "No run yet" in texts["plain-20"]
+
+
+def test_the_papers_number_says_where_it_stands_and_what_others_report() -> None:
+    table = next(cifar_depth.page({}, cifar_depth.PAPER, {}).tables)
+    cell = next(row[2] for row in table.rows if row[0].text == "ResNet-56")
+    assert cell.manifest
+    text = whole(cell.manifest.parts())
+    assert "Table 6, row ResNet-56: printed as `6.97`" in text
+    assert "7.40 ± 0.27" in text
+    assert "200 epochs instead of 164" in text

@@ -8,10 +8,10 @@ from statistics import fmean
 
 from bench import changes
 from bench.changes import Changes
-from bench.report import curves, markdown, points, published, terminal, third_party
+from bench.report import curves, manifest, markdown, points, published, terminal, third_party
 from bench.report.chart import Chart
 from bench.report.markdown import thousands
-from bench.report.page import Cell, Figure, Page, Section, Table, cells
+from bench.report.page import Cell, Figure, Manifest, Page, Section, Table, behind, cells
 from bench.report.runs import (
     MATCH,
     SAMPLING,
@@ -147,16 +147,16 @@ NUMERIC = (1, 2, 4, 5, 6, 7, 8, 9, 11)
 NARROW = ("net", "paper: test error, %", "ours: test error, last", "training error", "seeds", "verdict")
 
 
-def _cells(row: Row, logs: dict[str, str]) -> tuple[Cell, ...]:
+def _cells(row: Row, variant: Variant, logs: dict[str, str]) -> tuple[Cell, ...]:
     ours, verdict = Cell(mean_and_spread(row.values("test_error"))), verdict_cell(row.verdict)
     if not row.runs:
         word = "diverged" if row.diverged else "missing"
-        log = next((path for run_id, path in logs.items() if run_id.startswith(f"{row.arch.name}-")), None)
+        log = _log(row.arch, logs)
         ours = Cell(word, note=f"No result yet; the end of its log says why: `{log}`." if log else "")
         verdict = Cell(word, word, row.verdict.note)
     elif row.diverged:
         ours = replace(ours, note=f"{len(row.diverged)} more seeds diverged and are not in the mean.")
-    return cells(
+    found = cells(
         net(row.arch),
         thousands(_parameters(row.arch)),
         *_paper_cells(row.arch),
@@ -169,6 +169,29 @@ def _cells(row: Row, logs: dict[str, str]) -> tuple[Cell, ...]:
         verdict,
         " + ".join(thousands(count) for count in sorted({run.result.iterations for run in row.runs})),
     )
+    return behind(found, _manifest(row, variant, logs), range(4, len(HEADERS)))
+
+
+QUANTITIES: manifest.Quantities = (
+    ("test error, last", lambda run: run.result.test_error),
+    ("best on test", lambda run: run.result.test_error_best),
+    ("training error", lambda run: run.result.train_error),
+    ("training error, whole set, not augmented", lambda run: run.result.train_error_full),
+)
+
+
+def _manifest(row: Row, variant: Variant, logs: dict[str, str]) -> Manifest:
+    """What stands behind the row."""
+    title, runs = f"{net(row.arch)}, schedule {variant.schedule}", (*row.runs, *row.diverged)
+    if not runs:
+        return manifest.of_nothing(title, f"{_words(variant)} --only {row.arch.name}", _log(row.arch, logs))
+    command = f"{_words(variant)} --only {row.arch.name} --seeds {1 + max(run.spec.seed for run in runs)} --force"
+    return manifest.of_runs(title, runs, QUANTITIES, deviations, choices, command)
+
+
+def _log(arch: Arch, logs: dict[str, str]) -> str | None:
+    """Path of the log of a run of the net that was started and has no result."""
+    return next((path for run_id, path in logs.items() if run_id.startswith(f"{arch.name}-")), None)
 
 
 BEST_NOTE = (
@@ -177,7 +200,7 @@ BEST_NOTE = (
 )
 
 
-def _best_cells(row: Row) -> tuple[Cell, ...]:
+def _best_cells(row: Row, variant: Variant, logs: dict[str, str]) -> tuple[Cell, ...]:
     """The second line of a net whose best of five the paper prints too."""
     number, verdict = _best(row.arch), row.best
     assert verdict
@@ -186,13 +209,14 @@ def _best_cells(row: Row) -> tuple[Cell, ...]:
         ours = Cell(f"{number.number + verdict.difference:.2f}", note=BEST_NOTE)
     shown: dict[str, str | Cell] = {
         "net": f"{net(row.arch)}, best of 5",
-        "paper: test error, %": number.printed,
+        "paper: test error, %": Cell(number.printed, manifest=manifest.of_paper(number, third_party.beside(number.id))),
         "its statistic": number.statistic,
         "ours: test error, last": ours,
         "difference [95 %]": difference(verdict),
         "verdict": verdict_cell(verdict),
     }
-    return cells(*(shown.get(name, "") for name in HEADERS))
+    found = cells(*(shown.get(name, "") for name in HEADERS))
+    return behind(found, _manifest(row, variant, logs), range(4, len(HEADERS)))
 
 
 def _parameters(arch: Arch) -> int:
@@ -201,28 +225,30 @@ def _parameters(arch: Arch) -> int:
     return count(arch).parameters
 
 
-def _paper_cells(arch: Arch) -> list[str]:
+def _paper_cells(arch: Arch) -> list[Cell]:
     if arch.name not in PUBLISHED:
-        return ["", "not in the paper"]
+        return [Cell(""), Cell("not in the paper")]
     ids, numbers = PUBLISHED[arch.name], published.load()
     number = numbers[ids.error]
     text = number.printed or (number.value if number.statistic == "bound" else f"{number.number:.2f}")
     statistic = f"read off {number.locator.split(',')[0]}" if not number.printed else number.statistic
-    return [f"{text} ± {numbers[ids.spread].printed}" if ids.spread else text, statistic]
+    if ids.spread:
+        text = f"{text} ± {numbers[ids.spread].printed}"
+    return [Cell(text, manifest=manifest.of_paper(number, third_party.beside(ids.error))), Cell(statistic)]
 
 
-def table(all_rows: Sequence[Row], logs: dict[str, str]) -> Table:
+def table(all_rows: Sequence[Row], variant: Variant, logs: dict[str, str]) -> Table:
     """Table 6 with ours beside it. `logs` as in `page`."""
     shown = [HEADERS.index(name) for name in NARROW]
     lines = []
     for row in all_rows:  # one line a net, and one more for a best of five
-        lines += [_cells(row, logs), *([_best_cells(row)] if row.best else [])]
+        lines += [_cells(row, variant, logs), *([_best_cells(row, variant, logs)] if row.best else [])]
     return Table(HEADERS, lines, NUMERIC, shown)
 
 
 def render_terminal(finished: dict[str, FinishedRun], variant: Variant) -> str:
     """The columns that fit a terminal."""
-    return terminal.render(table(rows(finished, variant), {}))
+    return terminal.render(table(rows(finished, variant), variant, {}))
 
 
 TITLES: dict[Schedule, str] = {
@@ -251,7 +277,7 @@ def page(finished: dict[str, FinishedRun], variant: Variant, logs: dict[str, str
         title,
         [
             "Table 6, Fig. 6 and Fig. 1 of the paper. " + _how_to_read(variant),
-            table(all_rows, logs),
+            table(all_rows, variant, logs),
             _to_fill(all_rows, variant),
             third_party.WHERE if variant.dataset == "cifar10" else "",
             *(_figures(variant, all_rows) if any(row.runs for row in all_rows) else []),
@@ -394,6 +420,11 @@ def _to_fill(all_rows: Sequence[Row], variant: Variant) -> str:
     """The command that fills the missing rows."""
     if all(row.runs or row.diverged for row in all_rows):
         return ""
+    return f"What is missing is filled by `{_words(variant)}`, one row alone with `--only`."
+
+
+def _words(variant: Variant) -> str:
+    """The command of this page's runs."""
     words = ["python bench/run.py --table cifar_depth"]
     if variant.schedule != "paper":
         words.append(f"--schedule {variant.schedule}")
@@ -401,8 +432,7 @@ def _to_fill(all_rows: Sequence[Row], variant: Variant) -> str:
         words.append(f"--dataset {variant.dataset}")
     if variant.selection != "all":
         words.append(f"--selection {variant.selection}")
-    command = " ".join(words) + changes.words(variant.changes)
-    return f"What is missing is filled by `{command}`, one row alone with `--only`."
+    return " ".join(words) + changes.words(variant.changes)
 
 
 def _depth(all_rows: Sequence[Row]) -> str:

@@ -5,34 +5,49 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
-from bench.measure.cost import Cost
-from bench.report import markdown, points, published, terminal
+from bench.errors import UserError
+from bench.measure.cost import Cost, image_side
+from bench.report import manifest, markdown, points, published, terminal
 from bench.report.chart import Chart
 from bench.report.markdown import thousands
-from bench.report.page import Cell, Figure, Page, Part, Table, cells, grid
+from bench.report.page import Cell, Figure, Manifest, Page, Part, Table, behind, cells, grid
 from bench.report.verdict import Verdict, judge_exact
 from bench.spec import Arch, parse_arch
 from bench.store import read_json, write_json
 from bench.studies.complexity import ARCHS, KNOWN_DIFFERENCES, PUBLISHED_FLOPS, PUBLISHED_PARAMETERS
 
-FORMAT = 1
+FORMAT = 2
+
+Made = dict[str, str]
+"""What counted: commit, and package -> version."""
 
 
-def save(path: Path, costs: dict[str, Cost]) -> None:
-    write_json(path, {"format": FORMAT, "nets": {name: asdict(cost) for name, cost in costs.items()}})
+def save(path: Path, costs: dict[str, Cost], by: Made | None = None) -> None:
+    """Keep counts, and what made them."""
+    write_json(path, {"format": FORMAT, "made": by or {}, "nets": {name: asdict(cost) for name, cost in costs.items()}})
 
 
 def load(path: Path) -> dict[str, Cost]:
     """The committed counts by net. Raises UserError where the file is missing, damaged or of another version."""
-    from bench.errors import UserError
-
-    data = read_json(path)
     names = {f.name for f in fields(Cost)}
-    nets = data.get("nets", {})
-    if data.get("format") != FORMAT or any(set(cost) != names for cost in nets.values()):
-        raise UserError(f"{path} is not of version {FORMAT}: write it anew with --table complexity")
+    nets = _read(path).get("nets", {})
+    if any(set(cost) != names for cost in nets.values()):
+        raise UserError(f"{path} is damaged: write it anew with --table complexity --publish")
     return {name: Cost(**cost) for name, cost in nets.items()}
+
+
+def made(path: Path) -> Made:
+    """What made the committed counts. Raises UserError as `load` does."""
+    return {str(name): str(value) for name, value in _read(path).get("made", {}).items()}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    data = read_json(path)
+    if data.get("format") != FORMAT:
+        raise UserError(f"{path} is not of version {FORMAT}: write it anew with --table complexity --publish")
+    return data
 
 
 @dataclass(frozen=True)
@@ -114,16 +129,17 @@ HEADERS = [
 NUMERIC = (1, 2, 4, 5, 7, 8)
 
 
-def _cells(row: Row) -> tuple[Cell, ...]:
+def _cells(row: Row, by: Made) -> tuple[Cell, ...]:
     name, cost = row.arch.name, row.cost
 
-    def of_paper(ids: dict[str, str]) -> str:
-        return published.load()[ids[name]].printed if name in ids else ""
+    def of_paper(ids: dict[str, str]) -> Cell:
+        number = published.load().get(ids.get(name, ""))
+        return Cell(number.printed, manifest=manifest.of_paper(number, None)) if number else Cell("")
 
     def word(verdict: Verdict | None, quantity: str) -> str | Cell:
         return Cell(verdict.word, verdict.word, KNOWN_DIFFERENCES.get((name, quantity), "")) if verdict else ""
 
-    return cells(
+    found = cells(
         display(row.arch),
         thousands(cost.parameters),
         of_paper(PUBLISHED_PARAMETERS),
@@ -135,6 +151,29 @@ def _cells(row: Row) -> tuple[Cell, ...]:
         thousands(cost.fvcore_total),
         "agrees" if cost.closed_form else "DISAGREES",
     )
+    return behind(found, _manifest(row, by), [i for i, header in enumerate(HEADERS) if i and header != "paper"])
+
+
+def _manifest(row: Row, by: Made) -> Manifest:
+    """What stands behind the row: how it was counted, and by what."""
+    cost, side = row.cost, image_side(row.arch)
+
+    def parts() -> list[Part]:
+        lines = [
+            f"- {thousands(cost.parameters)} parameters, summed over the net's own tensors",
+            f"- {thousands(cost.conv_multiply_adds)} multiply-adds of convolutions and "
+            f"{thousands(cost.multiply_adds - cost.conv_multiply_adds)} of fully connected layers, counted by fvcore on a "
+            f"forward pass of one image of {side}x{side}, in evaluation mode",
+            f"- {thousands(cost.fvcore_total)} with all else that fvcore counts: batch norm and average pooling",
+            f"- the closed form, written from the paper, {'agrees in all' if cost.closed_form else 'disagrees'}",
+            f"- by {', '.join(f'{name} {version}' for name, version in by.items()) or 'what is not on record'}",
+        ]
+        return ["No run: these counts are exact.", manifest.anew(COMMAND), "\n".join(lines)]
+
+    return Manifest(display(row.arch), parts)
+
+
+COMMAND = "python bench/run.py --table complexity"
 
 
 def display(arch: Arch) -> str:
@@ -143,12 +182,12 @@ def display(arch: Arch) -> str:
     return arch.label + option + (", stride in 3x3" if arch.stride_in == "3x3" else "")
 
 
-def table(some: Sequence[Row]) -> Table:
-    return Table(HEADERS, [_cells(row) for row in some], NUMERIC, narrow=(*range(7), HEADERS.index("closed form")))
+def table(some: Sequence[Row], by: Made) -> Table:
+    return Table(HEADERS, [_cells(row, by) for row in some], NUMERIC, narrow=(*range(7), HEADERS.index("closed form")))
 
 
 def render_terminal(costs: dict[str, Cost]) -> str:
-    return terminal.render(table(rows(costs)))
+    return terminal.render(table(rows(costs), {}))
 
 
 def render(costs: dict[str, Cost]) -> str:
@@ -156,7 +195,8 @@ def render(costs: dict[str, Cost]) -> str:
     return markdown.render(page(costs))
 
 
-def page(costs: dict[str, Cost]) -> Page:
+def page(costs: dict[str, Cost], by: Made | None = None) -> Page:
+    """The page; `by` is what made the counts."""
     counted = rows(costs)
     return Page(
         "complexity",
@@ -165,9 +205,9 @@ def page(costs: dict[str, Cost]) -> Page:
             "Counted by fvcore on a forward pass of one image, and a second time in closed form from the architecture alone. "
             "`match` means that the count rounds to the digits that the paper prints.",
             "## 224x224 (Table 1, Fig. 3, section 4.1)",
-            table([row for row in counted if row.arch.family != "cifar"]),
+            table([row for row in counted if row.arch.family != "cifar"], by or {}),
             "## CIFAR-10, 32x32 (Table 6)",
-            table([row for row in counted if row.arch.family == "cifar"]),
+            table([row for row in counted if row.arch.family == "cifar"], by or {}),
             _equal_cost(costs),
             Figure(
                 "complexity.against",

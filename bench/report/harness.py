@@ -8,8 +8,8 @@ from statistics import median
 from typing import Any
 
 from bench.errors import UserError
-from bench.report import markdown, terminal
-from bench.report.page import Page, Section, Table, grid
+from bench.report import manifest, markdown, terminal
+from bench.report.page import Cell, Page, Section, Table, behind, cells, grid
 from bench.store import read_json, write_json
 
 FORMAT = 1
@@ -75,20 +75,22 @@ NUMERIC = (1, 2, 3, 4, 5, 6)
 
 
 def table(figures: Figures) -> Table:
-    lines = [
-        [
-            WORDS[figure.name],
-            f"{figure.runs:,}",
-            f"{median(figure.seconds):.2f}",
-            f"{min(figure.seconds):.2f}",
-            f"{max(figure.seconds):.2f}",
-            str(len(figure.seconds)),
-            f"{figure.peak_mb:,}",
-            AIMS[figure.name],
-        ]
-        for figure in figures.figures
-    ]
-    return grid(lines, HEADERS, NUMERIC)
+    return Table(HEADERS, [_cells(figures, figure) for figure in figures.figures], NUMERIC)
+
+
+def _cells(figures: Figures, figure: Figure) -> tuple[Cell, ...]:
+    found = cells(
+        WORDS[figure.name],
+        f"{figure.runs:,}",
+        f"{median(figure.seconds):.2f}",
+        f"{min(figure.seconds):.2f}",
+        f"{max(figure.seconds):.2f}",
+        str(len(figure.seconds)),
+        f"{figure.peak_mb:,}",
+        AIMS[figure.name],
+    )
+    rounds = "seconds of each round: " + ", ".join(f"{seconds:.2f}" for seconds in figure.seconds)
+    return behind(found, manifest.of_benchmark(WORDS[figure.name], rounds, _where(figures)), range(2, 7))
 
 
 def render_terminal(figures: Figures) -> str:
@@ -108,9 +110,15 @@ def page(figures: Figures) -> Page:
             "What a person waits for, with many runs. Each figure is a whole command, from the start of Python to its end.",
             table(figures),
             _traffic(figures),
-            f"Measured on {figures.machine}, Python {figures.python}, {figures.slurm}, on one machine with its scheduler; "
-            f"commit {figures.commit}. `make benchmarks` measures anew. Nothing is asserted on seconds.",
+            f"Measured on {_where(figures)}. `make benchmarks` measures anew. Nothing is asserted on seconds.",
         ],
+    )
+
+
+def _where(figures: Figures) -> str:
+    return (
+        f"{figures.machine}, Python {figures.python}, {figures.slurm}, on one machine with its scheduler; "
+        f"commit {figures.commit}"
     )
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from bench import changes
 from bench.changes import Changes
 from bench.errors import UserError
 from bench.measure.estimate import Estimator
-from bench.report import curves, markdown, points, published, terminal, third_party
+from bench.report import curves, manifest, markdown, points, published, terminal, third_party
 from bench.report.chart import Chart
 from bench.report.markdown import thousands
-from bench.report.page import Cell, Figure, Page, Part, Section, Table, cells, grid
+from bench.report.page import Cell, Figure, Manifest, Page, Part, Section, Table, behind, cells, grid
 from bench.report.runs import (
     MATCH,
     SAMPLING,
@@ -124,20 +125,48 @@ def _cells(row: Row, variant: Variant) -> tuple[Cell, ...]:
         number, verdict = _number(variant.study, row.arch, top), judge(row, variant, top)
         errors, protocol = row.errors(variant.study.protocol, top), variant.study.protocol
         found += [
-            number.printed if number else "",
+            _printed(number),
             mean_and_spread(errors) or "missing",
             other_images(errors, row.images(protocol)) if errors else "",
             difference(verdict),
             verdict_cell(verdict),
         ]
     training = [run.result.train_error for run in row.runs if run.result.train_error is not None]
-    return cells(
+    whole = cells(
         *found,
         str(len(row.runs)) if row.runs else "",
         mean_and_spread(row.errors("1-crop", 1)),
         mean_and_spread(training),
         " + ".join(thousands(count) for count in sorted({run.result.iterations for run in row.runs})),
     )
+    ours = [i for i, name in enumerate(headers(variant.study)) if i and not name.startswith("paper")]
+    return behind(whole, _manifest(row, variant), ours)
+
+
+def _printed(number: published.PublishedNumber | None) -> Cell:
+    if number is None:
+        return Cell("")
+    return Cell(number.printed, manifest=manifest.of_paper(number, third_party.beside(number.id)))
+
+
+def _manifest(row: Row, variant: Variant) -> Manifest:
+    """What stands behind the row."""
+    title, command = f"{net(row.arch)}, schedule {variant.schedule}", f"{_words(variant)} --only {row.arch.name}"
+    if not row.runs:
+        return manifest.of_nothing(title, f"{command} --data DIR", None)
+    quantities: list[tuple[str, Callable[[FinishedRun], float | None]]] = [
+        ("training error", lambda run: run.result.train_error)
+    ]
+    for protocol in dict.fromkeys(("1-crop", variant.study.protocol)):
+        quantities += [(f"top-{top}, {protocol}", partial(_tested, protocol=protocol, top=top)) for top in (1, 5)]
+    command += f" --seeds {1 + max(run.spec.seed for run in row.runs)} --force --data DIR"
+    return manifest.of_runs(title, row.runs, quantities, deviations, choices, command)
+
+
+def _tested(run: FinishedRun, protocol: str, top: int) -> float | None:
+    """The error of one run under a protocol."""
+    score = run.evaluation.get(protocol)
+    return None if score is None else score.top1 if top == 1 else score.top5
 
 
 def table(all_rows: Sequence[Row], variant: Variant) -> Table:
@@ -232,11 +261,15 @@ def _sampling(variant: Variant) -> str:
 def _to_fill(all_rows: Sequence[Row], variant: Variant) -> str:
     if all(row.runs for row in all_rows):
         return ""
+    return f"What is missing is filled by `{_words(variant)} --cluster slurm --data DIR`, one row alone with `--only`."
+
+
+def _words(variant: Variant) -> str:
+    """The command of this page's runs."""
     words = f"python bench/run.py --table {variant.study.name}"
     words += f" --schedule {variant.schedule}" if variant.schedule != "paper" else ""
     words += " --dataset imagefolder" if variant.dataset != "imagenet" else ""
-    words += changes.words(variant.changes)
-    return f"What is missing is filled by `{words} --cluster slurm --data DIR`, one row alone with `--only`."
+    return words + changes.words(variant.changes)
 
 
 def _cited(study: Study) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 from statistics import median
 
 from bench.errors import UserError
-from bench.report import markdown, terminal
-from bench.report.page import Page, Table, grid
+from bench.report import manifest, markdown, terminal
+from bench.report.page import Cell, Page, Table, behind, cells
 from bench.store import read_json, write_json
 
 FORMAT = 1
@@ -68,18 +68,26 @@ def load(path: Path) -> Loading:
 
 
 def table(loading: Loading) -> Table:
+    return Table(HEADERS, [_cells(loading, way) for way in loading.ways], (1, 2, 3, 4))
+
+
+def _cells(loading: Loading, way: Way) -> tuple[Cell, ...]:
     rates = {way.name: way.rate for way in loading.ways}
-    lines = [
-        [
-            WORDS[way.name],
-            f"{way.rate:.0f}",
-            f"{way.rate / rates['usual']:.2f}",
-            f"{way.rate / rates['reference']:.2f}",
-            str(len(way.seconds)),
-        ]
-        for way in loading.ways
-    ]
-    return grid(lines, HEADERS, (1, 2, 3, 4))
+    found = cells(
+        WORDS[way.name],
+        f"{way.rate:.0f}",
+        f"{way.rate / rates['usual']:.2f}",
+        f"{way.rate / rates['reference']:.2f}",
+        str(len(way.seconds)),
+    )
+    rounds = f"seconds of each round over {way.images} images: " + ", ".join(
+        f"{seconds:.3f}" for seconds in way.seconds
+    )
+    return behind(found, manifest.of_benchmark(WORDS[way.name], rounds, _where(loading)), range(1, 5))
+
+
+def _where(loading: Loading) -> str:
+    return f"{loading.machine}, {loading.versions}; commit {loading.commit}"
 
 
 def render_terminal(loading: Loading) -> str:
@@ -104,6 +112,6 @@ def page(loading: Loading) -> Page:
             "batch is normalised at once.",
             f"`box` crops differ from `whole` ones by {loading.mean_difference:.3f} grey levels in the mean over all pixels, "
             f"and by {loading.largest_difference:.0f} at most.",
-            f"Measured on {loading.machine}, {loading.versions}; commit {loading.commit}.",
+            f"Measured on {_where(loading)}.",
         ],
     )

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from bench.report.chart import Chart
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """What stands behind a cell. Cells that stand on the same runs share one; HTML shows it."""
+
+    title: str
+    parts: Callable[[], Sequence[Part]]
+    """Called where the manifest is shown, and only there: it reads the records of the runs."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +27,7 @@ class Cell:
     """The verdict that this cell gives. It decides the colour; the text says it too."""
     note: str = ""
     """A footnote."""
+    manifest: Manifest | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,14 @@ class Section:
 
     heading: str
     parts: Sequence[Part]
+
+
+@dataclass(frozen=True)
+class Patch:
+    """What was not committed when a run was made; it may be long, and many runs may have the same."""
+
+    title: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -69,7 +87,12 @@ class Page:
         return (part for part in self.parts if isinstance(part, Figure))
 
 
-Part: TypeAlias = str | Table | Figure | Section
+Part: TypeAlias = str | Table | Figure | Section | Patch
+
+
+def behind(row: Sequence[Cell], manifest: Manifest, columns: Collection[int]) -> tuple[Cell, ...]:
+    """The row with a manifest behind those columns."""
+    return tuple(replace(cell, manifest=manifest) if i in columns else cell for i, cell in enumerate(row))
 
 
 def cells(*row: str | Cell) -> tuple[Cell, ...]:

@@ -82,7 +82,7 @@ def provenance(runs: Sequence[FinishedRun]) -> list[Section]:
     """Where each number comes from."""
     if not runs:
         return []
-    parts = [_one_by_one(runs)] if len(runs) <= RUNS_ONE_BY_ONE else _put_together(runs)
+    parts = [_one_by_one(runs)] if len(runs) <= RUNS_ONE_BY_ONE else put_together(runs)
     return [Section("Runs", parts)]
 
 
@@ -95,7 +95,7 @@ def _threads(facts: dict[str, Any]) -> str:
     return str(facts["threads"]) if facts["device"]["kind"] == "cpu" else ""
 
 
-def _put_together(runs: Sequence[FinishedRun]) -> list[Part]:
+def put_together(runs: Sequence[FinishedRun]) -> list[Part]:
     """A line for all seeds of a net that ran on the same kind of machine by the same code."""
     groups: dict[tuple[str, ...], list[tuple[Result, int]]] = {}
     for run in runs:

@@ -15,8 +15,8 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.measure.throughput import Ceilings, Setting, floor
-from bench.report import markdown, terminal
-from bench.report.page import Page, Part, Table, grid
+from bench.report import manifest, markdown, terminal
+from bench.report.page import Cell, Manifest, Page, Part, Table, behind, cells, grid
 from bench.store import read_json, write_json
 
 FORMAT = 1
@@ -162,33 +162,49 @@ def regressions(old: Machine, new: Machine) -> list[str]:
     return lines
 
 
-def _cells(machine: Machine, training: bool) -> list[list[str]]:
-    rows = []
-    for speed in machine.speeds:
-        if speed.setting.training == training:
-            low, high = speed.interval
-            least = max(floor(speed.setting, machine.ceilings))
-            single = speed.setting.precision == "fp32"
-            rows.append(
-                [
-                    speed.setting.arch.label,
-                    speed.setting.how,
-                    speed.setting.precision,
-                    f"{speed.rate:,.0f}",
-                    f"{1000 * median(speed.seconds):.1f}",
-                    f"{speed.ratio:.2f}",
-                    f"{low:.2f} to {high:.2f}",
-                    f"{speed.first_seconds:.0f}" if speed.first_seconds >= 10 else f"{speed.first_seconds:.1f}",
-                    f"{speed.peak_mb:,}",
-                    f"{100 * least / median(speed.seconds):.0f} %" if single else "",
-                ]
+def _cells(machine: Machine, speed: Speed) -> tuple[Cell, ...]:
+    low, high = speed.interval
+    least = max(floor(speed.setting, machine.ceilings))
+    single = speed.setting.precision == "fp32"
+    found = cells(
+        speed.setting.arch.label,
+        speed.setting.how,
+        speed.setting.precision,
+        f"{speed.rate:,.0f}",
+        f"{1000 * median(speed.seconds):.1f}",
+        f"{speed.ratio:.2f}",
+        f"{low:.2f} to {high:.2f}",
+        f"{speed.first_seconds:.0f}" if speed.first_seconds >= 10 else f"{speed.first_seconds:.1f}",
+        f"{speed.peak_mb:,}",
+        f"{100 * least / median(speed.seconds):.0f} %" if single else "",
+    )
+    return behind(found, _manifest(machine, speed), range(3, len(HEADERS)))
+
+
+def _manifest(machine: Machine, speed: Speed) -> Manifest:
+    """What stands behind the row: every round."""
+
+    def parts() -> list[Part]:
+        rounds = [
+            [str(number), f"{1000 * ours:.1f}", f"{1000 * reference:.1f}", f"{reference / ours:.2f}"]
+            for number, (ours, reference) in enumerate(
+                zip(speed.seconds, speed.reference_seconds, strict=True), start=1
             )
-    return rows
+        ]
+        doing = "Training" if speed.setting.training else "Testing"
+        said = f"{doing} in batches of {speed.setting.batch}, {speed.setting.memory_format}, {speed.setting.precision}."
+        where = f"{machine.name}; {machine.software}; commit {machine.commit}."
+        command = f"python bench/run.py --table throughput --only {speed.setting.net}"
+        names = ["round", "ms/iteration", "ms/iteration of the reference", "ratio"]
+        return [said, manifest.anew(command), where, grid(rounds, names, range(4))]
+
+    return Manifest(f"{speed.setting.arch.label}, {speed.setting.how}, {speed.setting.precision}", parts)
 
 
 def _table(machine: Machine, *kinds: bool) -> Table:
     """Of training, of testing, or of both."""
-    return grid([line for training in kinds for line in _cells(machine, training)], HEADERS, range(3, 10))
+    speeds = [speed for training in kinds for speed in machine.speeds if speed.setting.training == training]
+    return Table(HEADERS, [_cells(machine, speed) for speed in speeds], range(3, 10))
 
 
 def render_terminal(machines: Sequence[Machine]) -> str:
