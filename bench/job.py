@@ -8,8 +8,8 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,29 @@ class Source:
     execution: Execution = "auto"
 
 
+@dataclass(frozen=True)
+class Company:
+    """The runs that are put side by side on one device, of which this is one: no part of a run's identity."""
+
+    runs: int = 1
+    threads: bool = False
+    """Whether they are threads of one process."""
+
+
+ALONE = Company()
+
+
+def share_a_process(specs: Sequence[RunSpec], execution: Execution) -> bool:
+    """Whether runs side by side on a GPU are threads of one process: where an iteration is one launch of a captured graph.
+
+    Launched kernel by kernel they would wait for Python's lock, and for images they have processes of their own. The
+    arithmetic of products is a switch of the process, so that runs of several precisions have one each.
+    """
+    one_precision = len({spec.recipe.precision for spec in specs}) == 1
+    captured = execution in ("auto", "captured") and all(isinstance(spec.recipe, CifarRecipe) for spec in specs)
+    return captured and one_precision
+
+
 def format_report(run_id: str, report: Report) -> str:
     """One plain line of progress: iteration, loss, error, images/s, ETA."""
     test = "" if report.test_error is None else f"  test {report.test_error:5.2f} %"
@@ -75,17 +98,19 @@ def run(
     should_stop: Callable[[], bool] = lambda: False,
     attempt: Attempt | None = None,
     place: tuple[int, int] = (0, 1),
+    company: Company = ALONE,
 ) -> Path:
     """Bring one run to its `result.json` and return the run's folder.
 
     Goes on from the checkpoint where there is one; does nothing where the result is there, unless `force`. `attempt` names a
     scheduler's task, which waits for an earlier attempt of the same task to let go. `place` is this process's rank among so
-    many that train the net together; all of them call this, and the first one writes. Raises UserError for a person's
-    mistake, Interrupted when stopped; any other failure is written to the run's log and heartbeat first.
+    many that train the net together; all of them call this, and the first one writes. Threads may call this side by side,
+    for runs of one precision, and say so in `company`. Raises UserError for a person's mistake, Interrupted when stopped;
+    any other failure is written to the run's log and heartbeat first.
     """
     folder = RunFolder(results, spec.run_id)
     if place[0] > 0:
-        _train(spec, folder, source, on_report, should_stop, place)
+        _train(spec, folder, source, on_report, should_stop, place, company)
         return folder.path
     write_probe(results)
     heart = Heart(folder, attempt)
@@ -106,8 +131,8 @@ def run(
             on_report(r)
 
         try:
-            say.line(_begin(folder, spec))
-            result = _train(spec, folder, source, report, lambda: should_stop() or heart.superseded, place)
+            say.line(_begin(folder, spec, company))
+            result = _train(spec, folder, source, report, lambda: should_stop() or heart.superseded, place, company)
             facts = {**read_json(folder.provenance), "ended": provenance.now(), "wall_seconds": result.wall_seconds}
             write_json(folder.provenance, facts)
             folder.write_result(result)
@@ -134,20 +159,25 @@ def _train(
     on_report: Callable[[Report], None],
     should_stop: Callable[[], bool],
     place: tuple[int, int],
+    company: Company,
 ) -> Result:
     """Train the net, together with the other processes where there are some."""
     from bench.measure.estimate import Estimator
-    from bench.training import execution, loop
+    from bench.training import execution, lanes, loop
     from bench.training.processes import connected
 
     device = _device()
-    with connected(*place, device) as processes, contextlib.closing(_feed(spec, source, device, processes)) as feed:
+    with (
+        connected(*place, device) as processes,
+        lanes.lane(device, own_stream=isinstance(spec.recipe, CifarRecipe)),
+        contextlib.closing(_feed(spec, source, device, processes)) as feed,
+    ):
         if feed.facts and processes.first:
             write_json(folder.provenance, {**read_json(folder.provenance), **feed.facts})
 
         def choose(earlier: str | None) -> execution.Mode:
             seconds = 3600 * Estimator(device.type, ())(spec).hours
-            mode = execution.choose(source.execution, spec, device, seconds, earlier)
+            mode = execution.choose(source.execution, spec, device, seconds, earlier, company.threads)
             if processes.first:
                 write_json(folder.provenance, {**read_json(folder.provenance), "execution": mode})
             return mode
@@ -161,7 +191,7 @@ def _feed(spec: RunSpec, source: Source, device: torch.device, processes: Proces
         from bench.training import data
         from bench.training.feed import MemoryFeed
 
-        dataset = data.load(spec.dataset, source.folder, spec.recipe.selection, source.download)
+        dataset = data.held(spec.dataset, source.folder, spec.recipe.selection, source.download, device)
         return MemoryFeed(spec.recipe, dataset, device, processes)
     from bench.training.folder_feed import open_folder
 
@@ -182,13 +212,14 @@ def _device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _begin(folder: RunFolder, spec: RunSpec) -> str:
+def _begin(folder: RunFolder, spec: RunSpec, company: Company) -> str:
     """Write the provenance of this attempt; returns the log's first line."""
     facts = provenance.collect(spec.recipe.precision, _device())
     history = _history(folder)
-    facts = {**facts, **history, "started": history.get("started") or provenance.now()}
+    facts = {**facts, "packed": asdict(company), **history, "started": history.get("started") or provenance.now()}
     write_json(folder.provenance, facts)
-    return f"starts on {facts['device']['name']} ({facts['host']}), attempt {facts['restarts'] + 1}"
+    others = f", one of {company.runs} at a time" if company.runs > 1 else ""
+    return f"starts on {facts['device']['name']} ({facts['host']}), attempt {facts['restarts'] + 1}{others}"
 
 
 def _history(folder: RunFolder) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from bench.spec import Arch, ImageNetRecipe, RunSpec
@@ -32,11 +33,17 @@ def build(arch: Arch, classes: int | None = None, bn_group: int | None = None, i
     return net
 
 
+_DRAWING = threading.Lock()
+
+
 def build_for_run(spec: RunSpec) -> nn.Module:
-    """The net of a run with the initial weights of its seed; the caller's random state is left as it was."""
+    """The net of a run with the initial weights of its seed; the caller's random state is left as it was.
+
+    Layers draw from PyTorch's one generator for CPUs, so that threads take it in turns; generators of GPUs are not touched.
+    """
     import torch
 
-    with torch.random.fork_rng():
-        torch.manual_seed(spec.seed)
+    with _DRAWING, torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(spec.seed)
         classes = spec.recipe.classes if isinstance(spec.recipe, ImageNetRecipe) else 10
         return build(spec.arch, classes, spec.recipe.bn_group, spec.recipe.init)

@@ -33,9 +33,11 @@ class Estimator:
         self.rates: dict[tuple[str, str], list[float]] = {}
         self.speeds: dict[str, dict[str, list[float]]] = {}  # by family: small nets fill no GPU
         for run in finished:
-            device = run.provenance["device"]
+            facts = run.provenance
+            device = facts["device"]
             if device["kind"] == kind and run.result.wall_seconds > 0 and run.result.iterations:
-                rate = run.result.iterations * run.spec.recipe.batch / run.result.wall_seconds
+                beside = facts.get("packed", {}).get("runs", 1)  # it had only its part of the device
+                rate = beside * run.result.iterations * run.spec.recipe.batch / run.result.wall_seconds
                 self.rates.setdefault((run.spec.arch.name, run.spec.dataset), []).append(rate)
                 speeds = self.speeds.setdefault(run.spec.arch.family, {}).setdefault(device["name"], [])
                 speeds.append(rate * PASSES * multiply_adds(run.spec))

@@ -5,6 +5,7 @@ Everything random here is a pure function of (seed, iteration). That is what mak
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -28,10 +29,6 @@ class Draw:
     dx: Tensor
     flip: Tensor
 
-    def part(self, which: slice) -> Draw:
-        """Some of the images."""
-        return Draw(self.index[which], self.dy[which], self.dx[which], self.flip[which])
-
     def packed(self) -> Tensor:
         """All of it in one tensor (4,N) int64, to be sent to a device at once."""
         return torch.stack([self.index, self.dy, self.dx, self.flip.long()])
@@ -43,7 +40,7 @@ class Draw:
         return Draw(index, dy, dx, flip.bool())
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=2)  # two, for a batch of two epochs; a run that takes its batches in order keeps its epoch itself
 def epoch_draw(seed: int, epoch: int, images: int, padding: int) -> Draw:
     """The draws of one epoch: every image once, in random order, offsets and flips uniform. All (images,)."""
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, epoch])))
@@ -54,7 +51,14 @@ def epoch_draw(seed: int, epoch: int, images: int, padding: int) -> Draw:
 
 
 def batch_draw(seed: int, iteration: int, batch: int, images: int, padding: int) -> Draw:
-    """The draws of iteration `iteration`, counted from 0; all (batch,).
+    """The draws of iteration `iteration`, counted from 0; all (batch,)."""
+    return Draw.unpacked(
+        packed_draw(iteration, batch, images, lambda epoch: epoch_draw(seed, epoch, images, padding).packed())
+    )
+
+
+def packed_draw(iteration: int, batch: int, images: int, drawn: Callable[[int], Tensor]) -> Tensor:
+    """The same, packed (4,batch), out of the packed draws of its epochs (4,images), wherever those lie.
 
     Epochs follow one another without a gap, so that every batch is full: 64,000 iterations of 128 are 163.84 epochs of
     50,000 images.
@@ -64,11 +68,9 @@ def batch_draw(seed: int, iteration: int, batch: int, images: int, padding: int)
     while position < end:
         epoch, start = divmod(position, images)
         stop = min(images, start + end - position)
-        draw = epoch_draw(seed, epoch, images, padding)
-        part = draw.part(slice(start, stop))
-        parts.append((part.index, part.dy, part.dx, part.flip))
+        parts.append(drawn(epoch)[:, start:stop])
         position += stop - start
-    return Draw(*map(torch.cat, zip(*parts, strict=True)))
+    return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
 
 class Normaliser:
@@ -116,13 +118,13 @@ class Augmenter:
     def __init__(self, train: Images, normaliser: Normaliser, recipe: CifarRecipe) -> None:
         self.labels, self.normaliser, self.recipe = train.labels, normaliser, recipe
         self.height, self.width = train.images.shape[-2:]
-        self.windows = self._windows(train.images)  # (N,3,2p+1,2p+1,H,W), a view of the padded images
-        self.mean_windows = self._windows(normaliser.mean[None])[0]  # (3,2p+1,2p+1,H,W)
+        p = recipe.crop_padding
+        self.windows = self._windows(train.padded(p))  # (N,3,2p+1,2p+1,H,W)
+        self.mean_windows = self._windows(F.pad(normaliser.mean[None], (p, p, p, p)))[0]  # (3,2p+1,2p+1,H,W)
 
-    def _windows(self, images: Tensor) -> Tensor:
-        """Every crop of the padded images, as a view: (N,3,H,W) -> (N,3,2p+1,2p+1,H,W)."""
-        p = self.recipe.crop_padding
-        return F.pad(images, (p, p, p, p)).unfold(2, self.height, 1).unfold(3, self.width, 1)
+    def _windows(self, padded: Tensor) -> Tensor:
+        """Every crop of padded images, as a view: (N,3,H+2p,W+2p) -> (N,3,2p+1,2p+1,H,W)."""
+        return padded.unfold(2, self.height, 1).unfold(3, self.width, 1)
 
     def __call__(self, draw: Draw) -> tuple[Tensor, Tensor]:
         """A batch as the net sees it: (N,3,H,W) float32 and its labels (N,). The draw lies where the images do."""

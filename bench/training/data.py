@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bench.errors import UserError
+from bench.training import lanes
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,7 @@ class Images:
 
     images: Tensor
     labels: Tensor
+    _padded: dict[int, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -26,7 +31,20 @@ class Images:
         return Images(self.images[index], self.labels[index])
 
     def to(self, device: torch.device) -> Images:
-        return Images(self.images.to(device), self.labels.to(device))
+        """These on a device; the same object where they are there."""
+        images = self.images.to(device)
+        return self if images is self.images else Images(images, self.labels.to(device))
+
+    def padded(self, padding: int) -> Tensor:
+        """The images with so many black pixels on each side, (N,3,H+2p,W+2p): made once, for all runs that ask."""
+        with _PADDING:
+            if padding not in self._padded:
+                self._padded[padding] = F.pad(self.images, (padding,) * 4)
+                lanes.settle(self.images.device)  # another thread's stream knows nothing of this one's
+            return self._padded[padding]
+
+
+_PADDING, _LOADING = threading.Lock(), threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -36,6 +54,30 @@ class Dataset:
     train: Images
     test: Images
     validation: Images | None = None
+
+    def to(self, device: torch.device) -> Dataset:
+        """This on a device; the same object where it is there."""
+        train = self.train.to(device)
+        if train is self.train:
+            return self
+        return Dataset(train, self.test.to(device), self.validation and self.validation.to(device))
+
+
+_HELD: WeakValueDictionary[tuple[object, ...], Dataset] = WeakValueDictionary()
+
+
+def held(name: str, folder: Path, selection: str, download: bool, device: torch.device) -> Dataset:
+    """`load`, on a device: read and sent there once for all runs of this process that use it at the time, who only read it.
+
+    Raises UserError where data are missing or damaged.
+    """
+    key = (name, folder, selection, device)
+    with _LOADING:
+        found = _HELD.get(key)
+        if found is None:
+            found = _HELD[key] = load(name, folder, selection, download).to(device)
+            lanes.settle(device)
+        return found
 
 
 CIFAR10_FOLDER = "cifar-10-batches-py"

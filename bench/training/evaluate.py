@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
+from bench.training import lanes
 from bench.training.augment import Normaliser
 from bench.training.data import Images
 from bench.training.processes import ALONE, Processes
@@ -32,7 +33,8 @@ def fold(net: nn.Module) -> nn.Module:
     for module in folded.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.__class__ = nn.BatchNorm2d  # in evaluation all kinds are
-    fused: nn.Module = fuse(folded, inplace=True)
+    with lanes.alone():
+        fused: nn.Module = fuse(folded, inplace=True)
     return fused
 
 

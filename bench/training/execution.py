@@ -5,9 +5,11 @@ What is computed is the recipe's business and the same in all three, to rounding
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 
 from bench.errors import UserError
 from bench.spec import Execution, ImageNetRecipe, Precision, Recipe, RunSpec
+from bench.training import lanes
 from bench.training.evaluate import autocast
 from bench.training.feed import Feed, MemoryFeed
 
@@ -28,18 +31,25 @@ SECONDS_PER_LAYER, SECONDS_AT_LEAST = 0.8, 12.0
 """Of compiling, on one core, rounded up."""
 GAIN = 0.15
 """Share of an eager iteration that a compiled one saves on a CPU, at least."""
+AHEAD = 16
+"""Iterations after which a thread that launches graphs waits for the GPU: enough that the GPU never waits for a thread."""
 
 
-def choose(asked: Execution, spec: RunSpec, device: torch.device, seconds: float, earlier: str | None) -> Mode:
+def choose(
+    asked: Execution, spec: RunSpec, device: torch.device, seconds: float, earlier: str | None, in_thread: bool = False
+) -> Mode:
     """The way to execute a run that would take so many seconds eagerly.
 
     A run that goes on does so the way it was begun (`earlier`), for the same bits, where this machine can; a new one takes
-    the fastest: captured on a GPU, compiled on a CPU where compiling pays. Raises UserError for what cannot be.
+    the fastest: captured on a GPU, compiled on a CPU where compiling pays. A run that shares its process with others is
+    not compiled: PyTorch's compiler is not safe in threads. Raises UserError for what cannot be.
     """
     captured = device.type == "cuda" and not isinstance(spec.recipe, ImageNetRecipe)
-    compiled = compiler() is not None
+    compiled = compiler() is not None and not in_thread
     if asked == "captured" and not captured:
         raise UserError("--execution captured needs a GPU and a CIFAR net: try compiled or eager")
+    if asked == "compiled" and in_thread:
+        raise UserError("--execution compiled needs a process for each run: leave out --pack, or try captured or eager")
     if asked == "compiled" and not compiled:
         raise UserError("--execution compiled needs a C++ compiler: install g++, or try eager")
     if asked != "auto":
@@ -116,40 +126,55 @@ class Captured:
         self.draw = torch.zeros((4, feed.share), dtype=torch.int64, device=iteration.device)
         self.graph: torch.cuda.CUDAGraph | None = None
         self.rate: float | None = None
+        self.launched = 0
+        if iteration.device.type == "cuda":
+            self.mark, self.aside = torch.cuda.Event(blocking=True), _stream_for_capture()
         for group in iteration.optimiser.param_groups:
             for parameter in group["params"]:  # with velocity 0 the first update is what it is without one
                 iteration.optimiser.state[parameter].setdefault("momentum_buffer", torch.zeros_like(parameter))
 
     def __call__(self, rate: float) -> None:
         """One iteration at this learning rate, which the optimiser has already been told."""
-        self.draw.copy_(self.feed.next_draw().packed(), non_blocking=True)
+        self.draw.copy_(self.feed.next_draw(), non_blocking=True)
         if self.iteration.device.type != "cuda":
             return self._steps()
         if rate != self.rate:
-            self._capture()
+            with lanes.alone():
+                self._capture()
             self.rate = rate
         assert self.graph is not None
-        return self.graph.replay()
+        self.graph.replay()
+        return self._wait_for_those_before()
 
     def _steps(self) -> None:
         self.iteration(*self.feed.augment(self.draw))
 
+    def _wait_for_those_before(self) -> None:
+        """Let this thread be at most 2 AHEAD iterations before the GPU: asleep, with no other run's work waited for."""
+        self.launched += 1
+        if self.launched % AHEAD == 0:
+            self.mark.synchronize()
+            self.mark.record()
+
     def _capture(self) -> None:
         """Record the graph, after iterations that leave no trace and let the libraries choose their kernels."""
+        here = torch.cuda.current_stream()
+        here.synchronize()
+        self.graph = None  # before the new one needs workspaces: a graph that ends takes those of its stream along
         own = self._state()
         before = [tensor.clone() for tensor in own]
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
+        self.aside.wait_stream(here)
+        with torch.cuda.stream(self.aside):
             for _ in range(3):
                 self._steps()
-        torch.cuda.current_stream().wait_stream(aside)
+        here.wait_stream(self.aside)
         for tensor, value in zip(own, before, strict=True):
             tensor.copy_(value)
         self.iteration.optimiser.zero_grad(set_to_none=True)
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
+        graph = torch.cuda.CUDAGraph()
+        with _nothing_collected(), torch.cuda.graph(graph, stream=self.aside, capture_error_mode="thread_local"):
             self._steps()
+        self.graph = graph
 
     def _state(self) -> Sequence[Tensor]:
         """All that an iteration changes."""
@@ -158,6 +183,24 @@ class Captured:
         with torch.no_grad():
             weights = [parameter.data for parameter in i.model.parameters()]
         return [*weights, *i.model.buffers(), *velocities, i.loss_sum, i.wrong, i.last_wrong]
+
+
+def _stream_for_capture() -> torch.cuda.Stream:
+    """This thread's own stream in a lane; beside the default one, which cannot be captured, a further one."""
+    here = torch.cuda.current_stream()
+    return torch.cuda.Stream() if here == torch.cuda.default_stream() else here
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Collect no garbage meanwhile: a graph in it, of a run that failed, would be destroyed in the middle of a capture."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def advance(mode: Mode, feed: Feed, iteration: Iteration) -> Callable[[float], None]:

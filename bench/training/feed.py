@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bench.spec import CifarRecipe
 from bench.store import RunFolder
-from bench.training.augment import Augmenter, Draw, Normaliser, batch_draw
+from bench.training.augment import Augmenter, Draw, Normaliser, epoch_draw, packed_draw
 from bench.training.data import Dataset, Images
 from bench.training.evaluate import error_rate, recompute_batch_norm
 from bench.training.processes import ALONE, Processes
@@ -63,13 +63,14 @@ class MemoryFeed:
     facts: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, recipe: CifarRecipe, data: Dataset, device: torch.device, processes: Processes = ALONE) -> None:
-        self.recipe, self.processes = recipe, processes
-        self.train, self.test = data.train.to(device), data.test.to(device)
-        self.validation = data.validation.to(device) if data.validation else None
+        self.recipe, self.processes, self.device = recipe, processes, device
+        self.data = data.to(device)
+        self.train, self.test, self.validation = self.data.train, self.data.test, self.data.validation
         self.train_images, self.test_images = len(self.train), len(self.test)
         self.normalise = Normaliser(self.train, recipe)
         self._augment = Augmenter(self.train, self.normalise, recipe)
         self.iteration = self.seed = 0
+        self._epoch: tuple[int, Tensor] | None = None
 
     @property
     def share(self) -> int:
@@ -77,17 +78,23 @@ class MemoryFeed:
         return self.recipe.batch // self.processes.count
 
     def begin(self, iteration: int, seed: int) -> None:
-        self.iteration, self.seed = iteration, seed
+        self.iteration, self.seed, self._epoch = iteration, seed, None
 
     def batch(self) -> tuple[Tensor, Tensor]:
-        return self.augment(self.next_draw().packed().to(self.train.labels.device, non_blocking=True))
+        return self.augment(self.next_draw())
 
-    def next_draw(self) -> Draw:
-        """What the next iteration takes, of this process's part of the batch."""
-        recipe = self.recipe
-        draw = batch_draw(self.seed, self.iteration, recipe.batch, self.train_images, recipe.crop_padding)
+    def next_draw(self) -> Tensor:
+        """What the next iteration takes, of this process's part of the batch: a packed draw (4,n) on the device."""
+        draw = packed_draw(self.iteration, self.recipe.batch, self.train_images, self._drawn)
         self.iteration += 1
-        return draw.part(self.processes.slice(recipe.batch))
+        return draw[:, self.processes.slice(self.recipe.batch)]
+
+    def _drawn(self, epoch: int) -> Tensor:
+        """The packed draw of an epoch, sent to the device when the epoch begins rather than batch by batch."""
+        if self._epoch is None or self._epoch[0] != epoch:
+            draw = epoch_draw(self.seed, epoch, self.train_images, self.recipe.crop_padding)
+            self._epoch = epoch, draw.packed().to(self.device)
+        return self._epoch[1]
 
     def augment(self, packed: Tensor) -> tuple[Tensor, Tensor]:
         """The images of a packed draw as the net sees them, and their labels, all on the device."""

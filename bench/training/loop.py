@@ -15,7 +15,7 @@ from bench.errors import Interrupted
 from bench.nets import build_for_run
 from bench.spec import Recipe, RunSpec
 from bench.store import Result, RunFolder
-from bench.training import checkpoint, execution
+from bench.training import checkpoint, execution, lanes
 from bench.training.execution import Mode
 from bench.training.feed import Feed
 from bench.training.processes import ALONE, Processes
@@ -69,6 +69,7 @@ def train(
     recipe = spec.recipe
     last_save = last_report = time.monotonic()
     while run.now.iteration < recipe.iterations and not run.diverged:
+        lanes.pause()
         run.step()
         at_point = run.now.iteration % recipe.evaluate_every == 0 or run.now.iteration == recipe.iterations
         if at_point or processes.agree(time.monotonic() - last_report > REPORT_SECONDS):
