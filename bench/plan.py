@@ -105,6 +105,26 @@ def state(folder: RunFolder) -> str:
     return "goes on from its checkpoint" if folder.checkpoint.exists() else "new"
 
 
+def claims(options: Options, measured: Path) -> str:
+    """The claims at a schedule with the runs that each needs, and how those stand. Raises UserError."""
+    from bench.report.claims import name
+    from bench.report.claims_page import families
+    from bench.studies.claims import CLAIMS, of_table
+
+    exact = [claim for claim in CLAIMS if claim.exact]
+    lines = [f"  {claim.id:<28}  {claim.table}: counted, needs no run" for claim in exact]
+    needed: dict[RunSpec, None] = {}
+    for family in families(load(options.results, measured), options.schedule):
+        for claim in of_table(family.table, options.schedule):
+            has = ", ".join(f"{name(net)} has {len(family.setting.runs(net))}" for net in claim.nets)
+            lines.append(f"  {claim.id:<28}  {family.table}: {has}")
+            specs = (family.setting.wanted(net, seed) for net in claim.nets for seed in range(options.seeds))
+            needed.update(dict.fromkeys(specs))
+    return "\n".join(
+        [f"{len(lines)} claims; the runs are those of the tables", *lines, describe([*needed], options.results)]
+    )
+
+
 def load(results: Path, measured: Path) -> Finished:
     """Every finished run, of --results and of tables/measured; the former win."""
     mine = finished_runs(results) if results.is_dir() else {}

@@ -278,6 +278,26 @@ def calibration(options: Options) -> int:
     return 1 if pages.outside(found) else 0
 
 
+def claims(options: Options) -> int:
+    """Judge the paper's sentences on the runs that are finished. It runs nothing: the runs are the tables'."""
+    if options.dry_run:
+        print(plan.claims(options, MEASURED))
+        return 0
+    from bench.report import claims_page as pages
+    from bench.report import complexity as counted
+    from bench.store import finished_runs
+
+    costs = counted.load(MEASURED / "complexity.json")
+    if options.check:
+        expected = {"claims.md": pages.render(finished_runs(MEASURED), costs)}
+        return report("claims is not what tables/measured gives", differences(options.tables, expected))
+    finished = plan.load(options.results, MEASURED)
+    written = write_page(pages.page(finished, costs), options.tables)
+    print(pages.render_terminal(finished, costs, options.schedule))
+    print("wrote " + ", ".join(map(str, written)))
+    return 0
+
+
 def benchmarks(name: str, options: Options) -> int:
     """Print what `make benchmarks` has measured of the harness itself, and write its page."""
     if options.dry_run:
@@ -373,6 +393,7 @@ TABLES: dict[str, Callable[[Options], int]] = {
     **{name: partial(imagenet, name) for name in studies.imagenet.STUDIES},
     "calibration": calibration,
     "third_party": third_party,
+    "claims": claims,
     "harness": partial(benchmarks, "harness"),
     "throughput": throughput,
     "loading": partial(benchmarks, "loading"),

@@ -129,7 +129,9 @@ def imported_by(statements: str) -> set[str]:
     return {name.split(".")[0] for name in done.stdout.splitlines()[-1].split()}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--table", "cifar_depth", "--dry-run"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--table", "cifar_depth", "--dry-run"], ["--table", "claims", "--dry-run"]]
+)
 def test_the_command_answers_before_anything_heavy_is_imported(arguments: list[str]) -> None:
     modules = imported_by(f"from bench import run\ntry: run.main({arguments})\nexcept SystemExit: pass")
     heavy = {"torch", "torchvision", "submitit", "seaborn", "matplotlib", "pandas", "scipy", "numpy", "fvcore"}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
 from bench import changes
 from bench.changes import Changes
-from bench.report import curves, manifest, markdown, points, published, terminal, third_party
+from bench.report import claims, curves, manifest, markdown, points, published, terminal, third_party
 from bench.report.chart import Chart
 from bench.report.markdown import thousands
 from bench.report.page import Cell, Figure, Manifest, Page, Section, Table, behind, cells
@@ -184,9 +184,9 @@ def _manifest(row: Row, variant: Variant, logs: dict[str, str]) -> Manifest:
     """What stands behind the row."""
     title, runs = f"{net(row.arch)}, schedule {variant.schedule}", (*row.runs, *row.diverged)
     if not runs:
-        return manifest.of_nothing(title, f"{_words(variant)} --only {row.arch.name}", _log(row.arch, logs))
-    command = f"{_words(variant)} --only {row.arch.name} --seeds {1 + max(run.spec.seed for run in runs)} --force"
-    return manifest.of_runs(title, runs, QUANTITIES, deviations, choices, command)
+        return manifest.of_nothing(title, f"{command(variant)} --only {row.arch.name}", _log(row.arch, logs))
+    again = f"{command(variant)} --only {row.arch.name} --seeds {1 + max(run.spec.seed for run in runs)} --force"
+    return manifest.of_runs(title, runs, QUANTITIES, deviations, choices, again)
 
 
 def _log(arch: Arch, logs: dict[str, str]) -> str | None:
@@ -281,6 +281,7 @@ def page(finished: dict[str, FinishedRun], variant: Variant, logs: dict[str, str
             _to_fill(all_rows, variant),
             third_party.WHERE if variant.dataset == "cifar10" else "",
             *(_figures(variant, all_rows) if any(row.runs for row in all_rows) else []),
+            *claims.section(claims.of_setting(setting(finished, variant)), variant.comparable),
             _definitions(variant),
             *sentences(runs, deviations, choices),
             *provenance(runs),
@@ -420,11 +421,11 @@ def _to_fill(all_rows: Sequence[Row], variant: Variant) -> str:
     """The command that fills the missing rows."""
     if all(row.runs or row.diverged for row in all_rows):
         return ""
-    return f"What is missing is filled by `{_words(variant)}`, one row alone with `--only`."
+    return f"What is missing is filled by `{command(variant)}`, one row alone with `--only`."
 
 
-def _words(variant: Variant) -> str:
-    """The command of this page's runs."""
+def command(variant: Variant) -> str:
+    """The command that runs the nets of a page."""
     words = ["python bench/run.py --table cifar_depth"]
     if variant.schedule != "paper":
         words.append(f"--schedule {variant.schedule}")
@@ -433,6 +434,13 @@ def _words(variant: Variant) -> str:
     if variant.selection != "all":
         words.append(f"--selection {variant.selection}")
     return " ".join(words) + changes.words(variant.changes)
+
+
+def setting(finished: Mapping[str, FinishedRun], variant: Variant) -> claims.Setting:
+    """What the claims of this table are judged under."""
+    return claims.Setting(
+        "cifar_depth", variant.schedule, variant.comparable, lambda arch: variant.spec(arch, 0), finished
+    )
 
 
 def _depth(all_rows: Sequence[Row]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.measure.cost import Cost, image_side
-from bench.report import manifest, markdown, points, published, terminal
+from bench.report import claims, manifest, markdown, points, published, terminal
 from bench.report.chart import Chart
 from bench.report.markdown import thousands
 from bench.report.page import Cell, Figure, Manifest, Page, Part, Table, behind, cells, grid
@@ -215,6 +215,7 @@ def page(costs: dict[str, Cost], by: Made | None = None) -> Page:
                 "What the paper prints against what is counted; on the line they are the same.",
                 lambda: _against(counted),
             ),
+            *claims.section(claims.exact(costs), whole=True),
             *_conventions(costs),
         ],
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -10,7 +10,7 @@ from bench import changes
 from bench.changes import Changes
 from bench.errors import UserError
 from bench.measure.estimate import Estimator
-from bench.report import curves, manifest, markdown, points, published, terminal, third_party
+from bench.report import claims, curves, manifest, markdown, points, published, terminal, third_party
 from bench.report.chart import Chart
 from bench.report.markdown import thousands
 from bench.report.page import Cell, Figure, Manifest, Page, Part, Section, Table, behind, cells, grid
@@ -151,16 +151,16 @@ def _printed(number: published.PublishedNumber | None) -> Cell:
 
 def _manifest(row: Row, variant: Variant) -> Manifest:
     """What stands behind the row."""
-    title, command = f"{net(row.arch)}, schedule {variant.schedule}", f"{_words(variant)} --only {row.arch.name}"
+    title, again = f"{net(row.arch)}, schedule {variant.schedule}", f"{command(variant)} --only {row.arch.name}"
     if not row.runs:
-        return manifest.of_nothing(title, f"{command} --data DIR", None)
+        return manifest.of_nothing(title, again, None)
     quantities: list[tuple[str, Callable[[FinishedRun], float | None]]] = [
         ("training error", lambda run: run.result.train_error)
     ]
     for protocol in dict.fromkeys(("1-crop", variant.study.protocol)):
         quantities += [(f"top-{top}, {protocol}", partial(_tested, protocol=protocol, top=top)) for top in (1, 5)]
-    command += f" --seeds {1 + max(run.spec.seed for run in row.runs)} --force --data DIR"
-    return manifest.of_runs(title, row.runs, quantities, deviations, choices, command)
+    again += f" --seeds {1 + max(run.spec.seed for run in row.runs)} --force"
+    return manifest.of_runs(title, row.runs, quantities, deviations, choices, again)
 
 
 def _tested(run: FinishedRun, protocol: str, top: int) -> float | None:
@@ -216,6 +216,7 @@ def page(
             _sampling(variant),
             _to_fill(all_rows, variant),
             _cited(study),
+            *claims.section(claims.of_setting(setting(finished, variant)), variant.comparable),
             third_party.WHERE if variant.dataset == "imagenet" and study.protocol == "10-crop" else "",
             *(_ensembles(ensembles) if study.protocol == "multi-scale" else []),
             *(_figures(variant, all_rows) if members else []),
@@ -261,15 +262,21 @@ def _sampling(variant: Variant) -> str:
 def _to_fill(all_rows: Sequence[Row], variant: Variant) -> str:
     if all(row.runs for row in all_rows):
         return ""
-    return f"What is missing is filled by `{_words(variant)} --cluster slurm --data DIR`, one row alone with `--only`."
+    return f"What is missing is filled by `{command(variant)}`, one row alone with `--only`."
 
 
-def _words(variant: Variant) -> str:
-    """The command of this page's runs."""
+def command(variant: Variant) -> str:
+    """The command that runs the nets of a page."""
     words = f"python bench/run.py --table {variant.study.name}"
     words += f" --schedule {variant.schedule}" if variant.schedule != "paper" else ""
     words += " --dataset imagefolder" if variant.dataset != "imagenet" else ""
-    return words + changes.words(variant.changes)
+    return f"{words}{changes.words(variant.changes)} --cluster slurm --data DIR"
+
+
+def setting(finished: Mapping[str, FinishedRun], variant: Variant) -> claims.Setting:
+    """What the claims of this table are judged under."""
+    specs = {spec.arch: spec for spec in variant.specs()}
+    return claims.Setting(variant.study.name, variant.schedule, variant.comparable, lambda arch: specs[arch], finished)
 
 
 def _cited(study: Study) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 
-from bench.report.page import Table
+from bench.report.page import Cell, Table
 
 COLOURS = {"match": "green", "better": "cyan", "worse": "red", "differs": "red", "undecided": "yellow"}
 """Of verdicts. The words stand there too; others, such as `missing`, are dim."""
@@ -22,13 +22,18 @@ def render(table: Table) -> str:
     shown = table.narrow or range(len(table.headers))
     grid = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for i in shown:
-        texts = [table.headers[i], *(cells[i].text for cells in table.rows)]
+        texts = [table.headers[i], *(_plain(cells[i]) for cells in table.rows)]
         width = max(len(word) for text in texts for word in ["", *text.split()])  # between words lines break
         grid.add_column(Text(table.headers[i]), justify="right" if i in table.numeric else "left", min_width=width)
     for cells in table.rows:
         colours = [COLOURS.get(cell.word, "dim") if cell.word else "" for cell in cells]
-        grid.add_row(*(Text(cells[i].text, style=colours[i]) for i in shown))
+        grid.add_row(*(Text(_plain(cells[i]), style=colours[i]) for i in shown))
     said, terminal = io.StringIO(), sys.stdout.isatty()
     Console(file=said, force_terminal=terminal or None, width=None if terminal else WIDE).print(grid, crop=False)
     text = said.getvalue() if terminal else said.getvalue().replace("─", "-")
     return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def _plain(cell: Cell) -> str:
+    """The text without Markdown's marks of code."""
+    return cell.text.replace("`", "")

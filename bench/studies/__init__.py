@@ -13,6 +13,7 @@ TABLES: dict[str, str] = {
     "complexity": complexity.TITLE,
     "cifar_depth": cifar_depth.TITLE,
     **{name: study.title for name, study in imagenet.STUDIES.items()},
+    "claims": "The paper's sentences, each with a verdict: holds, contradicted, undecided, not run",
     "calibration": calibration.TITLE,
     "third_party": "What other people's reproductions report beside the paper, each with its protocol",
     "harness": "How the harness itself scales: submission, status, report",

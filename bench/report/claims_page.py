@@ -1,0 +1,294 @@
+"""The page of `--table claims`: every sentence with its verdict, and the runs that it rests on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean
+
+from bench import changes
+from bench.measure.cost import Cost
+from bench.report import cifar_depth, imagenet, markdown, published, terminal
+from bench.report.claims import Judged, Setting, Tested, Word, counts_of, exact, name, of_setting, word_cell
+from bench.report.page import Page, Part, Table, cells, grid
+from bench.report.quantities import SOURCES
+from bench.report.runs import net as display
+from bench.spec import Arch, RunSpec, Schedule
+from bench.store import FinishedRun
+from bench.studies.cifar_depth import DEFAULT_DATASET
+from bench.studies.claims import CLAIMS, RUNS_OF, Net, Quantity, published_id
+from bench.studies.imagenet import STUDIES
+from bench.studies.imagenet import recipe as imagenet_recipe
+
+Finished = Mapping[str, FinishedRun]
+TITLES = {
+    "complexity": "What nets cost: [complexity](complexity.md)",
+    "cifar_depth": "Table 6 and Fig. 6: [cifar_depth](cifar_depth.md)",
+    "imagenet_plain_vs_residual": "Table 2 and Fig. 4: [imagenet_plain_vs_residual](imagenet_plain_vs_residual.md)",
+    "imagenet_shortcuts": "Table 3: [imagenet_shortcuts](imagenet_shortcuts.md)",
+    "imagenet_multiscale": "Tables 4 and 5: [imagenet_multiscale](imagenet_multiscale.md)",
+    "layer_responses": "Fig. 7: how strongly layers respond",
+    "gradients": "Gradients",
+}
+CIFAR_SEEDS, IMAGENET_SEEDS = 5, 3
+"""Runs of a net that the commands ask for: as many as the paper has of ResNet-110, and as few as give a spread."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """The claims of a table under one setting: what Holm's correction is over."""
+
+    table: str
+    setting: Setting
+    page: str
+    """Name of the table's page: `cifar_depth.short`."""
+    command: str
+    """What runs the table's nets."""
+    seeds: int
+    """Runs of each net that it is asked for."""
+
+    @cached_property
+    def judged(self) -> list[Judged]:
+        return of_setting(self.setting, self.table)
+
+
+def families(finished: Finished, schedule: Schedule | None = None) -> list[Family]:
+    """Every table under the paper's schedule, and each other setting whose runs decide or leave undecided some claim.
+
+    With `schedule`: the families of that schedule, on the study's own images, and no others. Smoke has none for ImageNet.
+    """
+    if schedule:
+        variant = cifar_depth.Variant(schedule, DEFAULT_DATASET[schedule], "all")
+        return [*_cifar(variant, finished), *(_imagenets(finished, schedule) if schedule != "smoke" else [])]
+    found = [*_cifar(cifar_depth.PAPER, finished), *_imagenets(finished, "paper")]
+    own = {net.changes for claim in CLAIMS for net in claim.nets if net.changes}
+    others = {variant.name: variant for run in finished.values() for variant in _variants(run.spec)}
+    for at, other in sorted(others.items()):
+        if at not in TITLES and other.changes not in own:  # those are part of a claim, not a setting
+            more = _cifar(other, finished) if isinstance(other, cifar_depth.Variant) else [_imagenet(other, finished)]
+            found += [family for family in more if any(one.word != "not run" for one in family.judged)]
+    return found
+
+
+def _variants(spec: RunSpec) -> list[cifar_depth.Variant | imagenet.Variant]:
+    """The pages that a run stands on."""
+    if spec.arch.family == "cifar":
+        return [cifar_depth.Variant.of(spec)]
+    recipe = spec.imagenet
+    changed = changes.between(imagenet_recipe(recipe.schedule, recipe.classes), recipe)
+    return [
+        imagenet.Variant(study, recipe.schedule, spec.dataset, recipe.classes, changed)
+        for study in STUDIES.values()
+        if spec.arch in study.archs
+    ]
+
+
+def _cifar(variant: cifar_depth.Variant, finished: Finished) -> list[Family]:
+    setting, command = cifar_depth.setting(finished, variant), cifar_depth.command(variant)
+    tables = ("cifar_depth", *(table for table, runs in RUNS_OF.items() if runs == "cifar_depth"))
+    return [Family(table, setting, variant.name, command, CIFAR_SEEDS) for table in tables]
+
+
+def _imagenet(variant: imagenet.Variant, finished: Finished) -> Family:
+    setting, command = imagenet.setting(finished, variant), imagenet.command(variant)
+    return Family(variant.study.name, setting, variant.name, command, IMAGENET_SEEDS)
+
+
+def _imagenets(finished: Finished, schedule: Schedule) -> list[Family]:
+    return [_imagenet(imagenet.Variant(study, schedule), finished) for study in STUDIES.values()]
+
+
+WORDS: dict[Word, str] = {
+    "holds": "hold", "contradicted": "contradicted", "undecided": "undecided", "not run": "not run",
+}  # fmt: skip
+
+
+def summary(judged: Sequence[Judged]) -> str:
+    """`3 hold, 1 contradicted, 20 not run`."""
+    counts = Counter(one.word for one in judged)
+    return ", ".join(f"{counts[word]} {said}" for word, said in WORDS.items() if counts[word])
+
+
+def render(finished: Finished, costs: Mapping[str, Cost]) -> str:
+    """The page in Markdown."""
+    return markdown.render(page(finished, costs))
+
+
+def page(finished: Finished, costs: Mapping[str, Cost]) -> Page:
+    counted, found = exact(costs), families(finished)
+    paper = [family for family in found if family.page in TITLES]
+    others = [family for family in found if family.page not in TITLES]
+    all_of_paper = [*counted, *(one for family in paper for one in family.judged)]
+    parts: list[Part] = [
+        "The paper's sentences in our own words, each put to the test. *holds*: the runs show it. *contradicted*: they show "
+        "the opposite. *undecided*: they show neither, and the note says how many seeds would. *not run*: a net is missing. "
+        "[REPRODUCE.md](../REPRODUCE.md#how-to-read-a-claim) has the rule.",
+        "## At the paper's schedule",
+        f"{len(all_of_paper)} claims: {summary(all_of_paper)}.",
+        f"### {TITLES['complexity']}",
+        _verdicts(counted),
+        _counts(counted, costs),
+    ]
+    for family in paper:
+        parts += _family(family, f"### {TITLES[family.table]}")
+    for family in others:
+        parts += _family(family, f"## {_heading(family)}")
+    return Page("claims", "Claims of the paper", parts)
+
+
+def _heading(family: Family) -> str:
+    kind = "The paper's schedule, otherwise" if family.setting.comparable else "Not the paper's runs"
+    return f"{kind}: [{family.page}]({family.page}.md)"
+
+
+def _family(family: Family, heading: str) -> list[Part]:
+    """The parts of a page that one family fills."""
+    at_paper = family.page in TITLES
+    shown = [one for one in family.judged if at_paper or one.word != "not run"]
+    left = len(family.judged) - len(shown)
+    said = ""
+    if not at_paper:
+        said = f"{len(family.judged)} claims: {summary(family.judged)}" + (", and those are left out." if left else ".")
+    if not family.setting.comparable:
+        said = (
+            f"At schedule `{family.setting.schedule}`. The paper says nothing of such runs: a verdict here says what they "
+            f"show, and no more. {said}"
+        )
+    return [
+        heading,
+        said,
+        _verdicts(shown),
+        _evidence(shown),
+        _to_run(family),
+    ]
+
+
+def _verdicts(judged: Sequence[Judged]) -> Table:
+    rows = [cells(f"`{one.claim.id}`", one.claim.locator, one.claim.meaning, word_cell(one), _p(one)) for one in judged]
+    return Table(["claim", "where", "in our words", "verdict", "p, corrected"], rows, (4,), (0, 2, 3, 4))
+
+
+def _p(one: Judged) -> str:
+    if one.claim.exact:
+        return "exact"
+    if one.p is None:
+        return ""
+    return "<0.001" if one.p < 0.001 else f"{one.p:.3f}"
+
+
+def _counts(judged: Sequence[Judged], costs: Mapping[str, Cost]) -> Table:
+    """The counts that exact claims rest on; many of them as one number."""
+    rows = []
+    for one in judged:
+        said = []
+        for comparison in one.claim.comparisons:
+            left, right = counts_of(comparison, costs)
+            side = comparison.right
+            other = display(side) if isinstance(side, Arch) else published.load()[side].net
+            if left is not None and right is not None:
+                relation = "<" if left < right else "=" if left == right else ">"
+                said.append(f"{left:,.0f} {relation} {right:,.0f} ({other})")
+        if len(said) > 3:
+            said = [f"{sum(' = ' in text for text in said)} of {len(said)} pairs of counts are equal"]
+        rows.append([f"`{one.claim.id}`", ", ".join(said) or "missing"])
+    return grid(rows, ["claim", "counts"])
+
+
+def _evidence(judged: Sequence[Judged]) -> Table:
+    """The nets that each claim needs, the paper's numbers of them, ours, and the seeds they have."""
+    rows = []
+    for one in judged:
+        claim = one.claim
+        paper = [[_paper(quantity, net) for net in claim.nets] for quantity in claim.quantities]
+        ours = [[_mean(one.values(quantity, net)) for net in claim.nets] for quantity in claim.quantities]
+        seeds = [len(one.values(claim.quantities[0], net)) for net in claim.nets]
+        rows.append(
+            [
+                f"`{claim.id}`",
+                "; ".join(SOURCES[quantity].words for quantity in claim.quantities),
+                short(claim.nets),
+                _lists(paper),
+                _lists(ours),
+                _seeds(seeds),
+                _step(one.closest, several=len(claim.quantities) > 1) if one.closest and one.word != "not run" else "",
+            ]
+        )
+    return grid(rows, ["claim", "of", "nets it needs", "the paper's", "ours", "seeds", "closest step, 95 % interval"])
+
+
+def _lists(lists: Sequence[Sequence[str]]) -> str:
+    """Values of several nets, and of several quantities; nothing where there are none."""
+    return "; ".join(", ".join(text or "-" for text in texts) for texts in lists if any(texts))
+
+
+def _paper(quantity: Quantity, net: Net) -> str:
+    id_ = published_id(quantity, net)
+    number = published.load().get(id_) if id_ else None
+    return "" if number is None else number.printed or f"{number.number:.2f}"
+
+
+def _mean(values: Sequence[float]) -> str:
+    return f"{fmean(values):.2f}" if values else ""
+
+
+def _seeds(counts: Sequence[int]) -> str:
+    if not any(counts):
+        return "none"
+    return f"{counts[0]} each" if len(counts) > 1 and len(set(counts)) == 1 else ", ".join(map(str, counts))
+
+
+def short(nets: Sequence[Net]) -> str:
+    """`plain-20, 32; ResNet-110, 110 warmup_lr=none`: what a name shares with the one before it is left out."""
+    groups: dict[str, list[str]] = {}
+    for net in nets:
+        kind, rest = name(net).split("-", 1)
+        groups.setdefault(kind, []).append(rest)
+    return "; ".join(f"{kind}-{', '.join(rests)}" for kind, rests in groups.items())
+
+
+def _step(tested: Tested, several: bool) -> str:
+    """`plain-32 - plain-20: +0.42 (+0.10 to +0.74)`, and the bound where it is not zero."""
+    terms = tested.step.terms
+    alone = len(terms) == 1
+    words = " ".join(
+        ("" if i == 0 else "+ " if weight > 0 else "− ") + name(net) for i, (weight, net) in enumerate(terms)
+    )
+    total, sign = tested.total, "" if alone else "+"
+    said = f"{words}: {total.value:{sign}.2f}"
+    if total.half_width < float("inf"):
+        low, high = total.value - total.half_width, total.value + total.half_width
+        said += f" ({low:{sign}.2f} to {high:{sign}.2f})"
+    if several:
+        said = f"{SOURCES[tested.step.quantity].words}, {said}"
+    if tested.bound:
+        said += f", against {'>' if tested.step.side == 'above' else '<'} {tested.bound:g}"
+    return said
+
+
+def _to_run(family: Family) -> str:
+    """The commands that run what is missing, and what no command measures yet."""
+    command = f"{family.command} --seeds {family.seeds}"
+    unmeasured = dict.fromkeys(q for one in family.judged for q in one.claim.quantities if SOURCES[q].value is None)
+    if unmeasured:
+        words = " and ".join(SOURCES[quantity].words for quantity in unmeasured)
+        return f"Nothing in the harness measures the {words} yet; its nets are those of `{command}`."
+    waiting = [one for one in family.judged if one.word in ("not run", "undecided")]
+    few = [net for one in waiting for net in one.claim.nets if len(family.setting.runs(net)) < family.seeds]
+    lines = [f"`{command}`"] if any(not net.changes for net in few) else []
+    for net in dict.fromkeys(net for net in few if net.changes):
+        only = net.arch.name.removeprefix("imagenet-")
+        lines.append(f"`{command} --only {only}{changes.words(net.changes)}`")
+    if len(lines) == 1:
+        return f"What is missing is run by {lines[0]}."
+    return "\n".join(["What is missing is run by", "", *(f"- {line}" for line in lines)]) if lines else ""
+
+
+def render_terminal(finished: Finished, costs: Mapping[str, Cost], schedule: Schedule) -> str:
+    """The claims at one schedule in the columns that fit a terminal, and the commands that run what is missing."""
+    found = families(finished, schedule)
+    judged = [*exact(costs), *(one for family in found for one in family.judged)]
+    missing = [said.replace("`", "") for family in found if (said := _to_run(family))]
+    heading = f"At schedule {schedule}, {len(judged)} claims: {summary(judged)}."
+    return "\n".join([heading, "", terminal.render(_verdicts(judged)), "", *missing])
