@@ -1,50 +1,111 @@
-"""What the docs say can be typed is typed at the real parser; links lead somewhere."""
+"""What the docs say can be typed is typed at the real parser; links lead somewhere. Markdown is read by a Markdown parser."""
 
 from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from conftest import ROOT
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
 
+from bench import plan
 from bench.errors import UserError
-from bench.options import parse
+from bench.options import Options, parse
 
 PAGES = [
     path
-    for path in [*ROOT.glob("*.md"), *(ROOT / "tables").glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    for path in [*ROOT.glob("*.md"), *(ROOT / "tables").glob("*.md"), *(ROOT / "docs").glob("**/*.md")]
     if ".smoke" not in path.name
 ]
-COMMANDS = [
-    (path.name, line)
-    for path in PAGES
-    for block in re.findall(r"```(?:sh|bash|console)?\n(.*?)```", path.read_text(), re.DOTALL)
-    for line in block.splitlines()
-    if "bench/run.py" in line
-] + [
-    (path.name, command)
-    for path in PAGES
-    for command in re.findall(r"`(python bench/run\.py [^`]+)`", path.read_text())
-]
+COMMAND = "python bench/run.py"
+
+
+def tokens(text: str) -> Iterator[Token]:
+    """Every token of a page, those inside of paragraphs too."""
+    for token in MarkdownIt("commonmark").enable("table").parse(text):
+        yield token
+        yield from token.children or ()
+
+
+def commands(text: str) -> list[str]:
+    """Lines of code blocks, and code within a sentence, that call the command."""
+    found = []
+    for token in tokens(text):
+        if token.type in ("fence", "code_block"):
+            found += [line for line in token.content.splitlines() if "bench/run.py" in line]
+        elif token.type == "code_inline" and "bench/run.py " in token.content:
+            found.append(token.content)
+    return found
+
+
+COMMANDS = [(path.name, command) for path in PAGES for command in commands(path.read_text())]
 
 
 def words(line: str) -> list[str]:
-    parts = shlex.split(line.split("#")[0].removeprefix("$ "))
+    parts = shlex.split(line.split(" #")[0].removeprefix("$ "))
     return parts[parts.index("bench/run.py") + 1 :]
+
+
+def understood(line: str) -> Options | None:
+    """The options of a command line, after planning the runs that it asks for. Raises UserError."""
+    if words(line) == ["--help"]:
+        return None
+    options = parse(words(line))
+    for name in options.table:
+        if not (name.startswith("imagenet") and (options.dataset == "imagefolder" or options.schedule == "smoke")):
+            plan.runs(name, options)  # but for those that need the images, to count their classes
+    return options
 
 
 @pytest.mark.parametrize(("page", "line"), COMMANDS)
 def test_commands_in_the_docs_are_understood(page: str, line: str) -> None:
-    if words(line) != ["--help"]:
-        parse(words(line))
+    understood(line)
 
 
-def test_there_are_commands_and_a_wrong_one_is_refused() -> None:
-    assert len(COMMANDS) >= 5
-    with pytest.raises(UserError):
-        parse(words("python bench/run.py --table cifar_dept"))
+def test_there_are_commands_and_wrong_ones_are_refused() -> None:
+    by_page = Counter(page for page, _ in COMMANDS)
+    assert by_page["README.md"] >= 8
+    assert by_page["REPRODUCE.md"] >= 20
+    for wrong in ("--table cifar_dept", "--table cifar_depth --only 'vgg*'", "--table cifar_depth --set bn_groups=64"):
+        (line,) = commands(f"A sentence with `{COMMAND} {wrong}` in it.")
+        with pytest.raises(UserError):
+            understood(line)
+    assert commands(f"```sh\n{COMMAND} --tabel x  # words\n```\n\n    {COMMAND} --help\n") == [
+        f"{COMMAND} --tabel x  # words",
+        f"{COMMAND} --help",
+    ]
+
+
+def test_every_mention_of_the_command_is_seen() -> None:
+    """No mention of it stands outside of code, where no test would read it."""
+    for path in PAGES:
+        text = re.sub(r"<!--.*?-->", "", path.read_text(), flags=re.DOTALL)
+        seen = sum(command.count(COMMAND) for command in commands(text))
+        assert text.count(f"{COMMAND} ") == seen, path.name
+
+
+OTHERS = {"--against"}
+"""Options of other programs that the docs name."""
+
+
+def test_options_that_the_docs_name_are_there(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    known = set(re.findall(r"--[a-z][\w-]*", capsys.readouterr().out)) | OTHERS
+    assert len(known) > 30
+    for path in PAGES:
+        code = [t.content for t in tokens(path.read_text()) if t.type == "code_inline"]
+        named = {option for text in code for option in re.findall(r"(?:^|\s)(--[a-z][\w-]*)", text)}
+        assert named <= known, path.name
 
 
 def test_the_makefile_has_the_targets_that_the_docs_name() -> None:
@@ -55,7 +116,90 @@ def test_the_makefile_has_the_targets_that_the_docs_name() -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
+class Targets(HTMLParser):
+    """Where the HTML within a page leads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value or "" for name, value in attrs if name in ("href", "src")]
+
+
+def targets(text: str) -> list[str]:
+    """Every link and image of a page."""
+    found: list[str] = []
+    for token in tokens(text):
+        if token.type in ("link_open", "image"):
+            found.append(str(token.attrs.get("href", token.attrs.get("src", ""))))
+        elif token.type in ("html_block", "html_inline"):
+            html = Targets()
+            html.feed(token.content)
+            found += html.found
+    return found
+
+
+@cache
+def anchors(path: Path) -> frozenset[str]:
+    """The names that GitHub gives to the headings of a page: lower case, no punctuation, hyphens; a second one is `-1`."""
+    found: Counter[str] = Counter()
+    names = set()
+    nodes = list(tokens(path.read_text()))
+    for token, inside in pairwise(nodes):
+        if token.type == "heading_open":
+            text = "".join(t.content for t in inside.children or () if t.type in ("text", "code_inline"))
+            name = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
+            names.add(f"{name}-{found[name]}" if found[name] else name)
+            found[name] += 1
+    return frozenset(names)
+
+
+def broken(page: Path, target: str) -> str | None:
+    """What is wrong with a link; None where nothing is. Where it leads elsewhere only its form is looked at."""
+    parts = urlsplit(target)
+    if parts.scheme or parts.netloc:
+        place = parts.path if parts.scheme == "mailto" else parts.netloc
+        fine = parts.scheme in ("https", "http", "mailto") and re.fullmatch(r"\S+\.\S+", place)
+        return None if fine else "no address"
+    to = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+    if not to.exists():
+        return "no such file"
+    if not to.is_relative_to(ROOT):
+        return "outside of the checkout"
+    if parts.fragment and (to.suffix != ".md" or parts.fragment not in anchors(to)):
+        return "no such heading"
+    return None if target else "empty"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
-        assert (page.parent / target).exists(), target
+    faults = {target: fault for target in targets(page.read_text()) if (fault := broken(page, target))}
+    assert faults == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[a](tables/cifar_depth.md)", None),
+        ("[a](tables/nowhere.md)", "no such file"),
+        ("![a](tables/figures/nowhere.png)", "no such file"),
+        ("[a][b]\n\n[b]: tables/nowhere.md", "no such file"),
+        ('<a href="nowhere.md">a</a>', "no such file"),
+        ('<img src="tables/figures/nowhere.png">', "no such file"),
+        ("[a](REPRODUCE.md#how-to-read-a-verdict)", None),
+        ("[a](REPRODUCE.md#how-to-read-a-verdikt)", "no such heading"),
+        ("[a](#non-goals)", None),
+        ("[a](#goals)", "no such heading"),
+        ("[a](../somewhere)", "no such file"),
+        ("[a](..)", "outside of the checkout"),
+        ("[a]()", "empty"),
+        ("[a](https://arxiv.org/abs/1512.03385)", None),
+        ("[a](https:/arxiv.org)", "no address"),
+        ("[a](httpx://arxiv.org)", "no address"),
+        ("`[a](nowhere.md)`", "no link"),
+    ],
+)
+def test_a_link_that_leads_nowhere_is_seen(text: str, fault: str | None) -> None:
+    found = targets(text)
+    assert [broken(ROOT / "README.md", target) for target in found] == ([] if fault == "no link" else [fault])
