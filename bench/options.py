@@ -103,6 +103,20 @@ class ElsewhereOptions:
 
 
 @dataclass(frozen=True)
+class MovingOptions:
+    """Results that move from one machine to another, in one file."""
+
+    export: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
+    """Pack the finished runs of these tables, or without --table all that are in --results, into FILE, and stop."""
+    checkpoints: Annotated[
+        Literal["unfinished", "all"] | None, tyro.conf.arg(metavar="{unfinished,all}", help_behavior_hint="")
+    ] = None
+    """Pack runs that are not finished too, with the checkpoints from which they go on elsewhere; or every checkpoint."""
+    imports: Annotated[tuple[Path, ...], tyro.conf.arg(name="import", metavar="FILE ...", help_behavior_hint="")] = ()
+    """Check what other machines have packed, merge it into --results, and stop; with --publish, into tables/measured too."""
+
+
+@dataclass(frozen=True)
 class Options:
     table: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...", help_behavior_hint="(required)")] = ()
     """Tables to fill, or `all`."""
@@ -142,9 +156,10 @@ class Options:
     check: Flag = False
     """Write nothing: fail where counts, or the committed tables, differ from what they are made of."""
     force: Flag = False
-    """Run again what has a result already."""
+    """Run again what has a result already; or write anew what --export or --publish finds there."""
     publish: Flag = False
-    """Copy the finished runs of these tables, without checkpoints, to tables/measured, and write the tables."""
+    """Copy the finished runs of these tables, without checkpoints, to tables/measured, and write all that comes from there."""
+    moving: tyro.conf.OmitArgPrefixes[MovingOptions] = MovingOptions()
     elsewhere: tyro.conf.OmitArgPrefixes[ElsewhereOptions] = ElsewhereOptions()
     slurm: tyro.conf.OmitArgPrefixes[SlurmOptions] = SlurmOptions()
 
@@ -204,7 +219,8 @@ def check(options: Options) -> Options:
         if options.dataset not in (None, "cifar10"):
             raise UserError(f"--evaluate tests on cifar10, not {options.dataset}: for ImageNet nets use --weights")
         return options
-    if not options.table:
+    _check_moving(options)
+    if not options.table and not (options.moving.export or options.moving.imports):
         raise UserError(f"--table is missing: {choices}")
     for name in options.table:
         if name not in studies.TABLES and name != "all":
@@ -231,6 +247,29 @@ def check(options: Options) -> Options:
 
         return replace(options, table=tuple(studies.TABLES))
     return options
+
+
+def _check_moving(options: Options) -> None:
+    """Raise UserError where --export or --import is given with what it does not go with."""
+    moving = options.moving
+    if moving.checkpoints and not moving.export:
+        raise UserError(f"--checkpoints {moving.checkpoints} says what --export packs: add --export FILE")
+    if not (moving.export or moving.imports):
+        return
+    name = "--export" if moving.export else "--import"
+    others = {
+        "--import": bool(moving.export and moving.imports),
+        "--table": bool(moving.imports and options.table),
+        "--publish": bool(moving.export and options.publish),
+        "--force": bool(moving.imports and options.force and not options.publish),
+        **{f"--{flag}": getattr(options, flag) for flag in ("check", "report")},
+        "--dry-run": options.dry_run,
+        **{f"--{flag}": bool(getattr(options.slurm, flag)) for flag in ("status", "retry", "logs", "cancel", "wait")},
+        **{f"--{flag}": bool(getattr(options.elsewhere, flag)) for flag in ("weights", "ensemble")},
+        "--cluster": options.cluster != "local",
+    }
+    if wrong := [other for other, given in others.items() if given]:
+        raise UserError(f"{name} does one thing and stops: leave out {' and '.join(wrong)}")
 
 
 def _check_elsewhere(options: Options) -> None:

@@ -13,6 +13,7 @@ from bench.errors import UserError
 from bench.spec import Arch, RunSpec, parse_arch
 from bench.store import FinishedRun, RunFolder, finished_runs
 from bench.studies import cifar_depth as study
+from bench.studies import imagenet as imagenet_study
 
 if TYPE_CHECKING:
     from bench.options import Options
@@ -67,6 +68,13 @@ def imagenet(name: str, options: Options) -> tuple[ImageNetVariant, tuple[RunSpe
         names = ", ".join(dict.fromkeys(spec.arch.name.removeprefix("imagenet-") for spec in specs))
         raise UserError(f"--only {options.only} matches no net of {name}: it has {names}")
     return variant, chosen
+
+
+def runs(name: str, options: Options) -> tuple[RunSpec, ...]:
+    """The runs of any table, narrowed by --only; none of one that is not filled by runs. Raises UserError."""
+    if name == "cifar_depth":
+        return cifar_depth(options)
+    return imagenet(name, options)[1] if name in imagenet_study.STUDIES else ()
 
 
 def matches(glob: str, arch: Arch) -> bool:

@@ -12,23 +12,22 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).resolve().parent.parent
 if sys.path[0] != str(ROOT):  # Python puts this file's folder first, where any name could hide a standard module
     sys.path[:] = [str(ROOT), *(p for p in sys.path if Path(p or ".").resolve() != ROOT / "bench")]
 
-from bench import plan, studies  # noqa: E402
+from bench import pages, plan, studies  # noqa: E402
 from bench.errors import Interrupted, UserError  # noqa: E402
 from bench.options import Options, parse  # noqa: E402
+from bench.pages import MEASURED  # noqa: E402
 from bench.spec import RunSpec  # noqa: E402
-from bench.store import RunFolder, write_bytes, write_probe, write_text  # noqa: E402
+from bench.store import RunFolder, evaluations, write_probe  # noqa: E402
 
 if TYPE_CHECKING:
     from bench.report.page import Page
 
-MEASURED = ROOT / "tables" / "measured"
-GUIDE = ROOT / "REPRODUCE.md"
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 
@@ -41,6 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from bench import elsewhere
 
             return elsewhere.evaluate_cifar(options)
+        if options.moving.export or options.moving.imports:
+            from bench import transfer
+
+            return transfer.export(options) if options.moving.export else transfer.import_(options)
+        if options.check:
+            from bench.check import check
+
+            return check(options)
         return max(TABLES[name](options) for name in options.table)
     except UserError as error:
         print(f"run.py: {error}", file=sys.stderr)
@@ -58,62 +65,65 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def cifar_depth(options: Options) -> int:
     """Table 6: plan its runs, send those without a result, write the pages from all that are finished."""
     specs = plan.cifar_depth(options)
-    from bench.report import cifar_depth as pages
+    from bench.report import cifar_depth as report
 
-    def show(finished: plan.Finished) -> None:
-        for variant in {pages.Variant.of(spec): None for spec in specs}:
-            # a published page is what tables/measured gives, and knows no path of this machine
-            logs = {} if options.publish else plan.unfinished_logs(specs, options.results)
-            written = write_page(pages.page(finished, variant, logs), options.tables)
-            print(pages.render_terminal(finished, variant))
-            print("wrote " + ", ".join(map(str, written)))
+    def show(finished: plan.Finished, results: Path) -> None:
+        for variant in {report.Variant.of(spec): None for spec in specs}:
+            page = report.page(finished, variant, plan.unfinished_logs(specs, results))
+            _put(page, options, report.render_terminal(finished, variant))
 
-    return fill("cifar_depth", specs, options, show, lambda: check_cifar_depth(options.tables) + check_cost())
+    return fill("cifar_depth", specs, options, show)
 
 
 def imagenet(name: str, options: Options) -> int:
     """Tables 2, 3 and 4, the same way; with --weights and --ensemble, tests of nets that are trained already."""
     variant, specs = plan.imagenet(name, options)
-    from bench.report import imagenet as pages
+    from bench.report import imagenet as report
 
-    def show(finished: plan.Finished) -> None:
-        written = write_page(imagenet_page(finished, variant, options.results), options.tables)
-        print(pages.render_terminal(finished, variant))
-        print("wrote " + ", ".join(map(str, written)))
+    def show(finished: plan.Finished, results: Path) -> None:
+        found = evaluations(MEASURED, results)
+        ensembles = [each for each in found if each.note == "ensemble"]
+        page = report.page(finished, variant, [each for each in found if each.note != "ensemble"], ensembles)
+        _put(page, options, report.render_terminal(finished, variant))
 
     if options.elsewhere.weights or options.elsewhere.ensemble:
         from bench import elsewhere
 
         elsewhere.test(variant.study.archs, specs, options)
-        show(plan.load(options.results, MEASURED))
-        return 0
-    return fill(name, specs, options, show, lambda: check_imagenet(name, options.tables))
+        return tell(name, specs, options, show)
+    return fill(name, specs, options, show)
 
 
-def fill(
-    table: str,
-    specs: Sequence[RunSpec],
-    options: Options,
-    show: Callable[[plan.Finished], None],
-    check: Callable[[], list[str]],
-) -> int:
+Show = Callable[[plan.Finished, Path], None]
+"""Writes a table's pages and prints it, from finished runs and the folder of results that they are in."""
+
+
+def fill(table: str, specs: Sequence[RunSpec], options: Options, show: Show) -> int:
     """Do what is asked of a table that is filled by runs. Returns the exit status."""
     if (answer := ask(table, specs, options)) is not None:
         return answer
     if options.dry_run:
         print(plan.describe(specs, options.results))
         return 0
-    if options.check:
-        return report(f"{table} is not what tables/measured gives", check())
     status = 0
     write_probe(options.tables, "--tables")  # rather now than after the last run
     if not options.report and not options.publish:
         status = send(table, specs, options)
         if options.cluster == "slurm" and not all(RunFolder(options.results, s.run_id).finished() for s in specs):
             return status  # the last job of the launch writes the table
+    return max(status, tell(table, specs, options, show))
+
+
+def tell(table: str, specs: Sequence[RunSpec], options: Options, show: Show) -> int:
+    """Write the pages of a table, and before that, with --publish, tables/measured and all that comes from there."""
+    status, results = 0, options.results
     if options.publish:
-        publish(specs, options.results)
-    show(plan.load(options.results, MEASURED))
+        from bench import transfer
+
+        of_images = table in studies.imagenet.STUDIES
+        status, results = transfer.publish(specs, results, options.tables, options.force, of_images), MEASURED
+        # and from there alone comes what is shown: a published page knows no path of this machine
+    show(plan.load(results, MEASURED), results)
     return status
 
 
@@ -152,79 +162,6 @@ def send(table: str, specs: Sequence[RunSpec], options: Options) -> int:
     return local.run_all(missing, jobs, options.slurm.pack)
 
 
-def publish(specs: Sequence[RunSpec], results: Path) -> None:
-    """Copy finished runs, without checkpoints and logs, to tables/measured."""
-    for spec in specs:
-        source, target = RunFolder(results, spec.run_id), RunFolder(MEASURED, spec.run_id)
-        if source.finished():
-            source.read_result()
-            for name in ("spec", "metrics", "provenance", "result", "evaluation"):
-                if getattr(source, name).exists():
-                    write_text(getattr(target, name), getattr(source, name).read_text())
-            print(f"{spec.run_id} -> {target.path}")
-    write_text(GUIDE, cost_in_guide())
-
-
-def write_page(page: Page, tables: Path) -> list[Path]:
-    """Write a page and its figures; returns their paths."""
-    from bench.report import figure, markdown
-
-    text = markdown.render(page)
-    drawn = {p: b for f in page.figures for p, b in figure.save(f.chart(), tables / "figures" / f.name).items()}
-    for path, data in drawn.items():
-        write_bytes(path, data)
-    write_text(tables / f"{page.name}.md", text)  # last: whatever is damaged has been found by now
-    return [tables / f"{page.name}.md", *drawn]
-
-
-def check_cifar_depth(tables: Path) -> list[str]:
-    """A line for each committed page that differs from what the committed results give."""
-    from bench.report import cifar_depth as pages
-    from bench.store import finished_runs
-
-    finished = finished_runs(MEASURED)
-    variants = {pages.PAPER, *(pages.Variant.of(run.spec) for run in finished.values())}
-    expected = {f"{variant.name}.md": pages.render(finished, variant, {}) for variant in variants}
-    lines = differences(tables, expected)
-    ignored = {path.name for path in tables.glob("cifar_depth*.smoke*.md")} | {"cifar_depth.smoke.md"}
-    strays = {path.name for path in tables.glob("cifar_depth*.md")} - expected.keys() - ignored
-    return lines + [f"{tables / name}: no results in tables/measured give this page" for name in sorted(strays)]
-
-
-def cost_in_guide() -> str:
-    """REPRODUCE.md with the cost of the study as the committed runs give it."""
-    from bench.report import cost
-    from bench.store import finished_runs
-
-    return cost.with_cost(GUIDE.read_text(), finished_runs(MEASURED))
-
-
-def check_cost() -> list[str]:
-    """A line where the table of cost in REPRODUCE.md is not what the committed runs give."""
-    return differences(GUIDE.parent, {GUIDE.name: cost_in_guide()})
-
-
-def imagenet_page(finished: plan.Finished, variant: Any, results: Path) -> Page:
-    from bench.report import imagenet as pages
-    from bench.store import evaluations
-
-    others = evaluations(MEASURED, results)
-    ensembles = [found for found in others if found.note == "ensemble"]
-    return pages.page(finished, variant, [found for found in others if found.note != "ensemble"], ensembles)
-
-
-def check_imagenet(name: str, tables: Path) -> list[str]:
-    """A line for each committed page of a table that differs from what the committed results give."""
-    from bench.report import markdown
-    from bench.report.imagenet import Variant
-    from bench.store import finished_runs
-    from bench.studies.imagenet import STUDIES
-
-    finished = finished_runs(MEASURED)
-    variant = Variant(STUDIES[name], "paper")
-    return differences(tables, {f"{variant.name}.md": markdown.render(imagenet_page(finished, variant, MEASURED))})
-
-
 def complexity(options: Options) -> int:
     """Count every net; hold the counts against the paper and, with --check, against the committed ones."""
     from bench.studies.complexity import ARCHS
@@ -232,26 +169,20 @@ def complexity(options: Options) -> int:
     if options.dry_run:
         print("complexity counts " + ", ".join(arch.name for arch in ARCHS))
         return 0
-    from bench.report import complexity as pages
+    from bench.report import complexity as report
 
     committed = MEASURED / "complexity.json"
     if options.report:
-        counts = pages.load(committed)
+        counts = report.load(committed)
     else:
         from bench.measure.cost import measure
 
         counts = {arch.name: measure(arch) for arch in ARCHS}
-    if options.check:
-        lines = pages.regressions(counts, pages.load(committed))
-        lines += differences(options.tables, {"complexity.md": pages.render(counts)})
-        return report("complexity has changed", lines)
     if options.publish:
         from bench import provenance
 
-        pages.save(committed, counts, provenance.counted())
-    written = write_page(pages.page(counts), options.tables)
-    print(pages.render_terminal(counts))
-    print("wrote " + ", ".join(map(str, written)))
+        report.save(committed, counts, provenance.counted())
+    _put(report.page(counts), options, report.render_terminal(counts))
     return 0 if all(cost.closed_form for cost in counts.values()) else 1
 
 
@@ -262,20 +193,15 @@ def calibration(options: Options) -> int:
     if options.dry_run:
         print(f"calibration simulates {len(settings())} kinds of cells and judges them: seconds, no run")
         return 0
-    from bench.report import calibration as pages
+    from bench.report import calibration as report
 
     committed = MEASURED / "calibration.json"
-    if options.check:
-        expected = {"calibration.md": pages.render(pages.load(committed))}
-        return report("calibration is not what tables/measured gives", differences(options.tables, expected))
     write_probe(options.tables, "--tables")
-    found = pages.load(committed) if options.report else pages.simulate()
+    found = report.load(committed) if options.report else report.simulate()
     if options.publish:
-        pages.save(committed, found)
-    written = write_page(pages.page(found), options.tables)
-    print(pages.render_terminal(found))
-    print("wrote " + ", ".join(map(str, written)))
-    return 1 if pages.outside(found) else 0
+        report.save(committed, found)
+    _put(report.page(found), options, report.render_terminal(found))
+    return 1 if report.outside(found) else 0
 
 
 def claims(options: Options) -> int:
@@ -283,18 +209,12 @@ def claims(options: Options) -> int:
     if options.dry_run:
         print(plan.claims(options, MEASURED))
         return 0
-    from bench.report import claims_page as pages
+    from bench.report import claims_page as report
     from bench.report import complexity as counted
-    from bench.store import finished_runs
 
     costs = counted.load(MEASURED / "complexity.json")
-    if options.check:
-        expected = {"claims.md": pages.render(finished_runs(MEASURED), costs)}
-        return report("claims is not what tables/measured gives", differences(options.tables, expected))
     finished = plan.load(options.results, MEASURED)
-    written = write_page(pages.page(finished, costs), options.tables)
-    print(pages.render_terminal(finished, costs, options.schedule))
-    print("wrote " + ", ".join(map(str, written)))
+    _put(report.page(finished, costs), options, report.render_terminal(finished, costs, options.schedule))
     return 0
 
 
@@ -305,17 +225,12 @@ def benchmarks(name: str, options: Options) -> int:
         return 0
     from bench.report import harness, loading
 
-    measured = MEASURED / f"{name}.json"
     if name == "harness":
-        figures = harness.load(measured)
-        text, shown = harness.render(figures), harness.render_terminal(figures)
+        figures = harness.load(MEASURED / "harness.json")
+        _put(harness.page(figures), options, harness.render_terminal(figures))
     else:
-        found = loading.load(measured)
-        text, shown = loading.render(found), loading.render_terminal(found)
-    if options.check:
-        return report(f"{name} is not what tables/measured gives", differences(options.tables, {f"{name}.md": text}))
-    write_text(options.tables / f"{name}.md", text)
-    print(shown)
+        found = loading.load(MEASURED / "loading.json")
+        _put(loading.page(found), options, loading.render_terminal(found))
     return 0
 
 
@@ -324,16 +239,9 @@ def third_party(options: Options) -> int:
     if options.dry_run:
         print("third_party runs nothing: it shows what others report")
         return 0
-    from bench.report import markdown
-    from bench.report import third_party as pages
+    from bench.report import third_party as report
 
-    page = pages.page()
-    if options.check:
-        lines = differences(options.tables, {"third_party.md": markdown.render(page)})
-        return report("third_party is not what tables/published gives", lines)
-    written = write_page(page, options.tables)
-    print(pages.render_terminal())
-    print("wrote " + ", ".join(map(str, written)))
+    _put(report.page(), options, report.render_terminal())
     return 0
 
 
@@ -346,54 +254,35 @@ def throughput(options: Options) -> int:
     if options.dry_run:
         print("throughput runs " + " ".join(map(shlex.quote, command)))
         return 0
-    from bench.report import throughput as pages
+    from bench.report import throughput as report
 
-    if options.check:
-        expected = {"throughput.md": pages.render(pages.load(committed))}
-        return report("throughput is not what tables/measured gives", differences(options.tables, expected))
     if not options.report:
         write_probe(options.results)
         if status := subprocess.run(command, cwd=ROOT).returncode:
             return int(status)
-    machines = pages.load(committed)
-    for machine in pages.load(kept):
-        machines = pages.merge(machines, machine)
+    machines = report.load(committed)
+    for machine in report.load(kept):
+        machines = report.merge(machines, machine)
     if options.publish:
-        pages.save(committed, machines)
-    write_text(options.tables / "throughput.md", pages.render(machines))
-    print(pages.render_terminal(machines))
-    print(f"wrote {options.tables / 'throughput.md'}")
+        report.save(committed, machines)
+    _put(report.page(machines), options, report.render_terminal(machines))
     return 0
 
 
-def differences(tables: Path, expected: dict[str, str]) -> list[str]:
-    """A line for each page that is missing or differs from the expected text, with its first differing line."""
-    lines = []
-    for name, text in sorted(expected.items()):
-        path = tables / name
-        if not path.exists():
-            lines.append(f"{path}: missing")
-        elif (found := path.read_text()) != text:
-            pairs = zip([*text.splitlines(), ""], [*found.splitlines(), ""], strict=False)
-            number, (want, have) = next((i, p) for i, p in enumerate(pairs, start=1) if p[0] != p[1])
-            lines.append(f"{path}:{number}: expected {want!r}, found {have!r}")
-    return lines
-
-
-def report(heading: str, lines: Sequence[str]) -> int:
-    """Print what a check found. Returns the exit status."""
-    if lines:
-        print("\n".join([f"{heading}:", *(f"  {line}" for line in lines)]), file=sys.stderr)
-    return 1 if lines else 0
+def _put(page: Page, options: Options, shown: str) -> None:
+    """Write a page and print its table."""
+    written = pages.put(page, options.tables)
+    print(shown)
+    print("wrote " + ", ".join(map(str, written)))
 
 
 TABLES: dict[str, Callable[[Options], int]] = {
     "complexity": complexity,
     "cifar_depth": cifar_depth,
     **{name: partial(imagenet, name) for name in studies.imagenet.STUDIES},
+    "claims": claims,
     "calibration": calibration,
     "third_party": third_party,
-    "claims": claims,
     "harness": partial(benchmarks, "harness"),
     "throughput": throughput,
     "loading": partial(benchmarks, "loading"),

@@ -28,7 +28,7 @@ from bench.report.runs import (
 from bench.report.verdict import MISSING, Verdict, judge_errors
 from bench.spec import Arch, RunSpec, Schedule, parse_arch
 from bench.store import Evaluation, FinishedRun
-from bench.studies.imagenet import Study, choices, deviations, runs
+from bench.studies.imagenet import Study, choices, deviations, recipe, runs
 
 GPUS = (1, 8, 32)
 IMAGES = 50_000
@@ -45,6 +45,13 @@ class Variant:
     classes: int = 1000
     changes: Changes = ()
     """Fields of the recipe that are not what the study has."""
+
+    @staticmethod
+    def of(study: Study, spec: RunSpec) -> Variant:
+        """The page of a study on which a run stands."""
+        given = spec.imagenet
+        changed = changes.between(recipe(given.schedule, given.classes), given)
+        return Variant(study, given.schedule, spec.dataset, given.classes, changed)
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -52,14 +53,25 @@ def load(folder: RunFolder, spec: RunSpec, net: nn.Module, optimiser: torch.opti
     """
     if not folder.checkpoint.exists():
         return Progress()
-    remedy = "move it away to train from the start"
     try:
-        state = torch.load(folder.checkpoint, map_location="cpu", weights_only=True)
-        digest = state["digest"]
-    except Exception as error:  # torch.load raises many kinds for a damaged file
-        raise UserError(f"{folder.checkpoint} is damaged ({type(error).__name__}): {remedy}") from error
-    if digest != spec.digest:
-        raise UserError(f"{folder.checkpoint} is a checkpoint of another run than {spec.run_id}: {remedy}")
+        state = read(folder.checkpoint, spec)
+    except UserError as error:
+        raise UserError(f"{folder.checkpoint} {error}: move it away to train from the start") from error
     net.load_state_dict(state["net"])
     optimiser.load_state_dict(state["optimiser"])
     return Progress(**state["progress"])
+
+
+def read(path: Path, spec: RunSpec) -> dict[str, Any]:
+    """What a checkpoint of `spec` holds, on the CPU. Runs no code from the file.
+
+    Raises UserError, in words that follow the file's name, where it is damaged or of another spec.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        digest = state["digest"]
+    except Exception as error:  # torch.load raises many kinds for a damaged file
+        raise UserError(f"is damaged ({type(error).__name__})") from error
+    if digest != spec.digest:
+        raise UserError(f"is a checkpoint of another run than {spec.run_id}")
+    return state

@@ -1,0 +1,55 @@
+"""Pages and figures as files. What is committed comes from tables/measured alone, and `write` writes all of it.
+
+What a table shows is said in bench/report/contents.py. `--publish` calls `write` to write it and `--check` to compare, so that
+a table needs no check of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import studies
+from bench.provenance import ROOT
+from bench.spec import RunSpec
+from bench.store import finished_runs, write_bytes, write_text
+
+if TYPE_CHECKING:
+    from bench.report.page import Page
+
+MEASURED = ROOT / "tables" / "measured"
+GUIDE = ROOT / "REPRODUCE.md"
+
+
+def put(page: Page, tables: Path) -> list[Path]:
+    """Write a page and its figures; returns their paths."""
+    from bench.report import figure, markdown
+
+    text = markdown.render(page)
+    drawn = {p: b for f in page.figures for p, b in figure.save(f.chart(), tables / "figures" / f.name).items()}
+    for path, data in drawn.items():
+        write_bytes(path, data)
+    write_text(tables / f"{page.name}.md", text)  # last: whatever is damaged has been found by now
+    return [tables / f"{page.name}.md", *drawn]
+
+
+def write(names: Iterable[str], measured: Path, tables: Path) -> list[Path]:
+    """Write all that is committed of these tables; returns the paths. Raises UserError where a result is damaged."""
+    from bench.report import contents
+
+    material = contents.Material(finished_runs(measured), measured, measured, {})
+    return [path for page in contents.pages(names, material) for path in put(page, tables)]
+
+
+def documents(measured: Path) -> dict[Path, str]:
+    """Documents outside of tables/ of which a part is generated, with the text that they should have."""
+    from bench.report import cost
+
+    return {GUIDE: cost.with_cost(GUIDE.read_text(), finished_runs(measured))}
+
+
+def shown_by(spec: RunSpec) -> list[str]:
+    """The tables on whose pages a run stands."""
+    named = ["cifar_depth"] if spec.arch.family == "cifar" else []
+    return named + [name for name, study in studies.imagenet.STUDIES.items() if spec.arch in study.archs]

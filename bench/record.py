@@ -1,0 +1,410 @@
+"""The record of a run: the files of its folder that travel, read as if a stranger had written them, and merged whole.
+
+Every file is held against the others: the spec against the name of the folder, the result against the curve, the
+checkpoint against the net. Nothing in a file is ever executed, and no path is taken from one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import filecmp
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from bench import heartbeat
+from bench.errors import Busy, UserError
+from bench.spec import FORMAT, RunSpec
+from bench.store import Result, RunFolder, Score
+
+FILES = ("spec.json", "metrics.jsonl", "provenance.json", "evaluation.json", "checkpoint.pt", "result.json")
+"""What may travel, in the order in which it is put in place: a result says that all the rest is there."""
+CHECKPOINT, EVALUATION = "checkpoint.pt", "evaluation.json"
+LIMITS = {
+    "spec.json": 1 << 16,
+    "metrics.jsonl": 1 << 26,
+    "provenance.json": 1 << 24,
+    EVALUATION: 1 << 20,
+    CHECKPOINT: 1 << 32,
+    "result.json": 1 << 16,
+}
+"""Bytes that no such file of ours comes near."""
+DEEPEST = 10_000
+TEST_IMAGES = {"cifar10": 10_000}
+POINT = ("iteration", "epoch", "lr", "train_loss", "train_error", "test_error", "images_per_second")
+"""What an evaluation point has at least, all of it numbers."""
+DATASETS = {
+    "cifar": re.compile("cifar10|digits"),
+    "imagenet": re.compile("imagenet|imagefolder-[0-9a-f]{8}"),
+    "vgg": re.compile("imagenet|imagefolder-[0-9a-f]{8}"),
+}
+PRINTED = re.compile(r"[^\x00-\x1f\x7f|<>`]{1,200}")
+"""Words from a file that end up on a page: one line, and nothing that a page would take for its own."""
+COMMIT = re.compile("[0-9a-f]{7,64}")
+
+
+class Unsound(Exception):
+    """A file is not what it should be: its name, and what is wrong in a few words."""
+
+    def __init__(self, file: str, reason: str) -> None:
+        super().__init__(f"{file} {reason}")
+
+
+class Refused(Exception):
+    """A run is not taken because of what is here already, in a few words that follow its name."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run that was read. What is long stays in its folder."""
+
+    folder: RunFolder
+    spec: RunSpec
+    result: Result | None
+    """None while it is not finished."""
+    files: tuple[str, ...]
+    """Those of `FILES` that are there."""
+    iteration: int
+    """Iterations done: at the checkpoint, of an unfinished run."""
+    settled: int
+    """Evaluation points that are never measured again: all, or those before the checkpoint."""
+
+    @property
+    def points(self) -> list[dict[str, Any]]:
+        """The settled evaluation points, read anew."""
+        return self.folder.read_metrics()[: self.settled]
+
+
+def read(folder: RunFolder, with_checkpoint: bool = True) -> Record:
+    """The record in a folder. An unfinished run has one if it has a checkpoint, from which it can go on.
+
+    Raises Unsound, naming the file. Without `with_checkpoint` that file is not looked at.
+    """
+    for path in (folder.path, *(folder.path / name for name in FILES)):
+        if path.is_symlink():
+            raise Unsound(path.name, "is a link")
+    files = tuple(n for n in FILES if (folder.path / n).exists() and (with_checkpoint or n != CHECKPOINT))
+    for name in ("spec.json", "metrics.jsonl", "provenance.json"):
+        if name not in files:
+            raise Unsound(name, "is missing")
+    spec = _spec(folder)
+    points = _points(folder, spec)
+    result = _result(folder, spec, points) if "result.json" in files else None
+    _provenance(folder)
+    if EVALUATION in files:
+        evaluation(folder.evaluation, whole=False)
+    iteration, settled = (result.iterations, len(points)) if result else (0, 0)
+    if CHECKPOINT in files:
+        iteration, settled = _checkpoint(folder, spec, points, result)
+    elif result is None:
+        raise Unsound("result.json", "is missing, and there is no checkpoint to go on from")
+    return Record(folder, spec, result, files, iteration, settled)
+
+
+def load(path: Path) -> Any:
+    """The value in a JSON file. Raises Unsound for what is no JSON, not finite, named twice, or larger than it can be."""
+    try:
+        if path.stat().st_size > LIMITS.get(path.name, 1 << 20):
+            raise Unsound(path.name, "is larger than it can be")
+        return _parse(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise Unsound(path.name, f"is damaged ({error})") from error
+
+
+def _parse(text: str) -> Any:
+    return json.loads(text, parse_constant=_finite, parse_float=_finite, object_pairs_hook=_once)
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is no finite number")
+    return number
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name is given twice")
+    return found
+
+
+def _typed(file: str, value: Any) -> None:
+    """Raise Unsound unless each field of a dataclass is of its type, to the last literal."""
+    from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
+
+    for name, hint in get_type_hints(type(value)).items():
+        found = getattr(value, name)
+        try:
+            check_type(found, hint, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
+            if isinstance(found, bool) and hint is not bool:  # to Python a bool is an int
+                raise TypeCheckError("is a bool")
+        except TypeCheckError as error:
+            raise Unsound(file, f"has {name} {found!r:.80}, which cannot be") from error
+
+
+def _spec(folder: RunFolder) -> RunSpec:
+    """The spec, its identity computed anew."""
+    name, data = folder.spec.name, load(folder.spec)
+    try:
+        spec = RunSpec.from_json(data)
+    except (ValueError, TypeError, AttributeError) as error:
+        known = isinstance(data, dict) and data.get("format") == FORMAT
+        reason = f"is no spec ({error})" if known else f"is of another version than {FORMAT}"
+        raise Unsound(name, reason) from error
+    for part in (spec.arch, spec.recipe, spec):
+        _typed(name, part)
+    r = spec.recipe
+    if min(r.iterations, r.batch, r.evaluate_every) < 1 or spec.seed < 0 or spec.arch.depth > DEEPEST:
+        raise Unsound(name, "has a number that cannot be")
+    if not DATASETS[spec.arch.family].fullmatch(spec.dataset):
+        raise Unsound(name, f"has dataset {spec.dataset!r:.80}, which cannot be")
+    if spec.run_id != folder.run_id:
+        raise Unsound(name, f"is of run {spec.run_id}, and its folder says {folder.run_id}")
+    return spec
+
+
+def _points(folder: RunFolder, spec: RunSpec) -> list[dict[str, Any]]:
+    """The evaluation points, in rising order."""
+    name, last = folder.metrics.name, 0
+    points: list[dict[str, Any]] = []
+    try:
+        if folder.metrics.stat().st_size > LIMITS[name]:
+            raise Unsound(name, "is larger than it can be")
+        lines = folder.metrics.read_text("utf-8").splitlines()
+        points = [_parse(line) for line in lines]
+    except (OSError, ValueError, RecursionError) as error:
+        raise Unsound(name, f"is damaged ({error})") from error
+    for number, point in enumerate(points, start=1):
+        if not isinstance(point, dict) or not all(_number(point.get(key)) for key in POINT):
+            raise Unsound(name, f"line {number} is no evaluation point")
+        if not all(value is None or _number(value) for value in point.values()):
+            raise Unsound(name, f"line {number} has something else than numbers")
+        if type(point["iteration"]) is not int or not last < point["iteration"] <= spec.recipe.iterations:
+            raise Unsound(name, f"line {number} has iteration {point['iteration']} after {last}")
+        errors = [point[key] for key in ("train_error", "test_error", "validation_error") if point.get(key) is not None]
+        if not all(0 <= error <= 100 for error in errors):
+            raise Unsound(name, f"line {number} has an error that cannot be")
+        last = point["iteration"]
+    return points
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _result(folder: RunFolder, spec: RunSpec, points: list[dict[str, Any]]) -> Result:
+    """The result, every field that the curve decides held against it."""
+    name, data = folder.result.name, load(folder.result)
+    if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
+        raise Unsound(name, f"is of another version than {FORMAT}")
+    if names := set(data) ^ {f.name for f in fields(Result)}:
+        raise Unsound(name, f"has other fields ({', '.join(sorted(map(str, names)))[:200]})")
+    result = Result(**data)
+    _typed(name, result)
+    for key, expected in _expected(spec, result, points).items():
+        if getattr(result, key) != expected:
+            raise Unsound(name, f"has {key} {getattr(result, key)!r:.80} where the others say {expected!r:.80}")
+    if not 0 <= result.iterations <= spec.recipe.iterations or min(result.wall_seconds, result.images_per_second) < 0:
+        raise Unsound(name, "has a number that cannot be")
+    if min(result.test_images, result.train_images) < 1:
+        raise Unsound(name, "has a number of images that cannot be")
+    for point in points:
+        wrong = point["test_error"] * result.test_images / 100
+        if abs(wrong - round(wrong)) > 1e-6:
+            line = f"iteration {point['iteration']} has test_error {point['test_error']}"
+            raise Unsound("metrics.jsonl", f"at {line}, which is no number of {result.test_images} images")
+    return result
+
+
+def _expected(spec: RunSpec, result: Result, points: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a result must say, given the spec and the curve."""
+    from bench.measure.closed_form import count
+
+    done = result.status == "done"
+    if done and (not points or points[-1]["iteration"] != spec.recipe.iterations):
+        raise Unsound("metrics.jsonl", f"does not reach iteration {spec.recipe.iterations}")
+    last = points[-1] if done else {}
+    best = min(points, key=lambda point: float(point["test_error"]), default={})
+    held_out = bool(points) and all(point.get("validation_error") is not None for point in points)
+    selected = min(points, key=lambda point: float(point["validation_error"])) if held_out else {}
+    expected: dict[str, Any] = {
+        "run_id": spec.run_id,
+        **{key: last.get(key) for key in ("test_error", "validation_error", "train_error", "train_loss")},
+        "test_error_best": best.get("test_error"),
+        "test_error_best_iteration": best.get("iteration"),
+        "test_error_at_best_validation": selected.get("test_error"),
+    }
+    if done:
+        expected["iterations"] = spec.recipe.iterations
+    if spec.dataset in TEST_IMAGES:
+        expected["test_images"] = TEST_IMAGES[spec.dataset]
+    try:
+        parameters = count(spec.arch).parameters
+    except KeyError:
+        raise Unsound("spec.json", f"is of {spec.arch.name}, which is no net of the paper's kind") from None
+    if getattr(spec.recipe, "classes", 1000) == 1000:
+        expected["parameters"] = parameters
+    return expected
+
+
+def _provenance(folder: RunFolder) -> None:
+    """Raise Unsound where what pages print of a run's origin is missing, or would break a page."""
+    name, facts = folder.provenance.name, load(folder.provenance)
+    try:
+        code, skipped = facts["code"], facts.get("skipped_images", {})
+        words = [facts["device"]["name"], facts["packages"]["torch"], facts.get("host", "?")]
+        known = (
+            (code["commit"] is None or COMMIT.fullmatch(code["commit"]))
+            and isinstance(code["patch"], str | None)
+            and facts["device"]["kind"] in ("cpu", "cuda")
+            and all(PRINTED.fullmatch(word) for word in words)
+            and all(type(facts[key]) is int and facts[key] >= 0 for key in ("threads", "restarts"))
+            and all(split in ("train", "val") and type(n) is int and n >= 0 for split, n in skipped.items())
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Unsound(name, f"does not say where the run comes from ({error})") from error
+    if not known:
+        raise Unsound(name, "has a value that cannot be")
+
+
+def evaluation(path: Path, whole: bool = True) -> None:
+    """Raise Unsound unless a file holds scores by protocol; with `whole`, those of named weights."""
+    data = load(path)
+    try:
+        scores = {protocol: Score(**score) for protocol, score in data["protocols"].items()}
+        words = [*scores, *((data["name"], data["arch"], data["note"]) if whole else ())]
+        known = bool(scores) and all(PRINTED.fullmatch(word) or word == "" for word in words)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise Unsound(path.name, f"is no evaluation ({error})") from error
+    for score in scores.values():
+        _typed(path.name, score)
+        top5 = 0 if score.top5_wrong is None else score.top5_wrong
+        known = known and 0 <= top5 <= score.top1_wrong <= score.images > 0
+    if not known:
+        raise Unsound(path.name, "has a value that cannot be")
+
+
+def _checkpoint(
+    folder: RunFolder, spec: RunSpec, points: list[dict[str, Any]], result: Result | None
+) -> tuple[int, int]:
+    """Iterations and settled points of a checkpoint that fits spec, curve and result."""
+    from bench.training import foreign
+
+    name = folder.checkpoint.name
+    if folder.checkpoint.stat().st_size > LIMITS[name]:
+        raise Unsound(name, "is larger than it can be")
+    try:
+        now = foreign.inspect(folder.checkpoint, spec)
+    except UserError as error:
+        raise Unsound(name, str(error)) from error
+    if now.metrics != points[: len(now.metrics)] or (result and len(now.metrics) != len(points)):
+        raise Unsound(name, "has another curve than metrics.jsonl")
+    if result and now.iteration != result.iterations:
+        raise Unsound(name, f"is at iteration {now.iteration}, the result at {result.iterations}")
+    return now.iteration, len(now.metrics)
+
+
+@contextlib.contextmanager
+def staging(results: Path) -> Iterator[Path]:
+    """An empty folder on the same file system as the runs; what a killed command left there is gone.
+
+    Raises Busy where another command is at it.
+    """
+    from filelock import FileLock, Timeout
+
+    folder, lock = results / ".import", FileLock(results / ".import.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise Busy(f"{results}: another command is importing there: wait for it, and give this one again") from None
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+def merge(new: Record, results: Path) -> str:
+    """Move a record out of its folder into `results`, and say what became of it.
+
+    A run that is not here comes whole, by one move. One that is here is the same, or was begun here and goes on with what
+    comes; anything else is refused. A kill at any moment leaves a run as it was, as it comes, or without a result, and the
+    same again ends the work. Raises Refused, with nothing written.
+    """
+    here = RunFolder(results, new.spec.run_id)
+    if not here.path.exists():
+        try:
+            os.rename(new.folder.path, here.path)
+            return "new"
+        except OSError:  # somebody began it a moment ago, or it cannot be written
+            if not here.path.exists():
+                raise
+    if here.finished():
+        return _beside(new, here)
+    try:
+        with here.locked():
+            beat = heartbeat.read(here)
+            if beat and beat.alive():
+                raise Refused(f"is being worked on by process {beat.pid} on {beat.host}: wait for it, or stop it")
+            return _beside(new, here) if here.finished() else _onto(new, here)
+    except Busy as error:
+        raise Refused("is being worked on here: wait for it, or stop it") from error
+
+
+def _beside(new: Record, here: RunFolder) -> str:
+    """Merge into a run that is finished here."""
+    if new.result is None:
+        if here.read_metrics()[: new.settled] != new.points:
+            raise Refused("is finished here, from another beginning")
+        return "already there, and finished"
+    if different := differing(new.folder.path, here.path, new.files):
+        raise Refused(f"is here with another {', '.join(different)}")
+    added = [name for name in new.files if not (here.path / name).exists()]
+    for name in added:
+        os.replace(new.folder.path / name, here.path / name)
+    return f"already there, now with {', '.join(added)}" if added else "already there"
+
+
+def _onto(new: Record, here: RunFolder) -> str:
+    """Merge into a run that is not finished here, while this process holds it."""
+    from bench.training import foreign
+
+    began = 0
+    try:
+        if here.spec.exists() and _spec(here) != new.spec:
+            raise Refused("is here with another spec.json")
+        if here.checkpoint.exists():
+            old, points = foreign.inspect(here.checkpoint, new.spec), new.points
+            began, finishes = old.iteration, new.result is not None
+            if not finishes and filecmp.cmp(new.folder.checkpoint, here.checkpoint, shallow=False):
+                return "already there"
+            if not finishes and new.iteration < began and old.metrics[: len(points)] == points:
+                return f"already there, and further, at iteration {began}"
+            if points[: len(old.metrics)] != old.metrics or not (finishes or new.iteration > began):
+                raise Refused(f"was begun here in another way, and is at iteration {began}")
+    except Unsound as error:
+        raise Refused(f"is here, and its {error}") from error
+    except UserError as error:
+        raise Refused(f"is here, and its {CHECKPOINT} {error}") from error
+    for name in FILES:
+        if name not in new.files:
+            (here.path / name).unlink(missing_ok=True)
+    for name in new.files:
+        os.replace(new.folder.path / name, here.path / name)
+    here.heartbeat.unlink(missing_ok=True)  # of an attempt that is not the last one any more
+    return f"goes on from iteration {began} at {new.iteration}" + (", finished" if new.result else "")
+
+
+def differing(one: Path, other: Path, names: Sequence[str]) -> list[str]:
+    """Those of `names` that are in both folders with different content."""
+    both = [name for name in names if (one / name).exists() and (other / name).exists()]
+    return [name for name in both if not filecmp.cmp(one / name, other / name, shallow=False)]

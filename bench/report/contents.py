@@ -1,0 +1,112 @@
+"""The pages of every table, from all that is finished. A new table takes a function here and a line in PAGES."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from bench.report import (
+    calibration,
+    cifar_depth,
+    claims_page,
+    complexity,
+    harness,
+    imagenet,
+    loading,
+    third_party,
+    throughput,
+)
+from bench.report.page import Page
+from bench.store import FinishedRun, evaluations
+from bench.studies.imagenet import STUDIES
+
+
+@dataclass(frozen=True)
+class Material:
+    """What pages are made of."""
+
+    finished: dict[str, FinishedRun]
+    measured: Path
+    """tables/measured."""
+    results: Path
+    """Where more lies that is not published, or the same folder again."""
+    logs: dict[str, str]
+    """Run id -> path of its log, of runs that were started and have no result."""
+
+
+def pages(names: Iterable[str], material: Material) -> list[Page]:
+    """All pages of these tables, in order."""
+    return [page for name in names for page in PAGES[name](material)]
+
+
+def _cifar_depth(material: Material) -> Iterator[Page]:
+    specs = [run.spec for run in material.finished.values() if run.spec.arch.family == "cifar"]
+    found = {cifar_depth.Variant.of(spec): None for spec in specs}
+    for variant in (cifar_depth.PAPER, *sorted(found.keys() - {cifar_depth.PAPER}, key=lambda variant: variant.name)):
+        yield cifar_depth.page(material.finished, variant, material.logs)
+
+
+def _imagenet(name: str, material: Material) -> Iterator[Page]:
+    study, others = STUDIES[name], evaluations(material.measured, material.results)
+    specs = [run.spec for run in material.finished.values() if run.spec.arch in study.archs]
+    paper = imagenet.Variant(study, "paper")
+    found = {imagenet.Variant.of(study, spec) for spec in specs} - {paper}
+    for variant in (paper, *sorted(found, key=lambda variant: variant.name)):
+        yield imagenet.page(
+            material.finished,
+            variant,
+            [each for each in others if each.note != "ensemble"],
+            [each for each in others if each.note == "ensemble"],
+        )
+
+
+def _claims(material: Material) -> Iterator[Page]:
+    if (path := material.measured / "complexity.json").exists():
+        yield claims_page.page(material.finished, complexity.load(path))
+
+
+def _calibration(material: Material) -> Iterator[Page]:
+    if (path := material.measured / "calibration.json").exists():
+        yield calibration.page(calibration.load(path))
+
+
+def _complexity(material: Material) -> Iterator[Page]:
+    if (path := material.measured / "complexity.json").exists():
+        yield complexity.page(complexity.load(path), complexity.made(path))
+
+
+def _throughput(material: Material) -> Iterator[Page]:
+    machines = throughput.load(material.measured / "throughput.json")
+    for machine in throughput.load(material.results / "throughput.json"):
+        machines = throughput.merge(machines, machine)
+    yield throughput.page(machines)
+
+
+def _loading(material: Material) -> Iterator[Page]:
+    if (path := material.measured / "loading.json").exists():
+        yield loading.page(loading.load(path))
+
+
+def _harness(material: Material) -> Iterator[Page]:
+    if (path := material.measured / "harness.json").exists():
+        yield harness.page(harness.load(path))
+
+
+def _third_party(_: Material) -> Iterator[Page]:
+    yield third_party.page()
+
+
+PAGES: dict[str, Callable[[Material], Iterator[Page]]] = {
+    "complexity": _complexity,
+    "cifar_depth": _cifar_depth,
+    **{name: partial(_imagenet, name) for name in STUDIES},
+    "claims": _claims,
+    "calibration": _calibration,
+    "third_party": _third_party,
+    "harness": _harness,
+    "throughput": _throughput,
+    "loading": _loading,
+}
+"""Table -> its pages. Their names begin with the table's."""
