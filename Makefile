@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-rest test-slurm benchmarks slurm-up slurm-down check regression clean
+.PHONY: demo test test-rest test-slurm benchmarks slurm-up slurm-down check regression regression-throughput clean
 
 demo: .venv/ready
 	$(BIN)/python bench/run.py --table cifar_depth --schedule smoke
@@ -35,6 +35,10 @@ check: .venv/ready
 
 regression: .venv/ready
 	$(BIN)/python bench/run.py --table all --check
+
+# Times anew, for the better part of an hour; make regression-throughput NETS=resnet-20-A takes minutes.
+regression-throughput: .venv/ready
+	$(BIN)/python -m pytest tests/throughput --against tables/measured/throughput.json $(if $(NETS),--nets '$(NETS)')
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 demo")'

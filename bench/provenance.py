@@ -117,13 +117,7 @@ def describe_device(device: Any) -> dict[str, Any]:
     if device.type != "cuda":
         return {"kind": "cpu", "name": cpu_name()}
     properties = torch.cuda.get_device_properties(device)
-    driver = None
-    try:
-        query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-        lines = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout.splitlines()
-        driver = lines[0].strip() if lines else None
-    except (OSError, subprocess.SubprocessError):
-        pass
+    driver = next(iter(_nvidia_smi("driver_version")), None)
     return {
         "kind": "cuda",
         "name": properties.name,
@@ -132,3 +126,31 @@ def describe_device(device: Any) -> dict[str, Any]:
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
     }
+
+
+def _nvidia_smi(*names: str) -> list[str]:
+    """What NVIDIA's own tool says of the first GPU, a word for each name; nothing where there is no such tool."""
+    query = ["nvidia-smi", f"--query-gpu={','.join(names)}", "--format=csv,noheader,nounits"]
+    try:
+        lines = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout.splitlines()
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [word.strip() for word in lines[0].split(",")] if lines else []
+
+
+GPU_CLOCKS = {"clocks.sm": "GPU", "clocks.max.sm": "GPU at most", "clocks.mem": "GPU memory"}
+
+
+def clocks(device: Any) -> dict[str, float]:
+    """MHz of the cores and of the GPU at this moment, and at most, as far as this machine lets them be read."""
+    import psutil
+
+    found = {}
+    frequency = psutil.cpu_freq()
+    if frequency and frequency.current:
+        found["cores"] = float(frequency.current)
+        found |= {"cores at most": float(frequency.max)} if frequency.max else {}
+    if device.type == "cuda":
+        said = zip(GPU_CLOCKS.values(), _nvidia_smi(*GPU_CLOCKS), strict=False)
+        found |= {name: float(word) for name, word in said if word.replace(".", "", 1).isdigit()}
+    return found

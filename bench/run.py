@@ -247,26 +247,35 @@ def third_party(options: Options) -> int:
 
 def throughput(options: Options) -> int:
     """Time the nets on this machine, and write the page of all machines that were timed. Returns the exit status."""
-    nets = ["--nets", options.only] if options.only else []
     kept, committed = options.results.resolve() / "throughput.json", MEASURED / "throughput.json"
-    speeds = ["--speeds", str(kept)]
-    command = [sys.executable, "-m", "pytest", "tests/throughput", "--benchmark-json=/dev/null", *nets, *speeds]
     if options.dry_run:
-        print("throughput runs " + " ".join(map(shlex.quote, command)))
+        print("throughput runs " + shlex.join(_timing(options, kept)))
         return 0
+    from bench.report import speeds
     from bench.report import throughput as report
 
+    machines, status = speeds.load(committed), 0
     if not options.report:
         write_probe(options.results)
-        if status := subprocess.run(command, cwd=ROOT).returncode:
-            return int(status)
-    machines = report.load(committed)
-    for machine in report.load(kept):
-        machines = report.merge(machines, machine)
-    if options.publish:
-        report.save(committed, machines)
+        write_probe(options.tables, "--tables")
+        status = subprocess.run(_timing(options, kept), cwd=ROOT).returncode
+    for machine in speeds.load(kept):  # what has been timed is kept, also where something failed later
+        machines = speeds.merge(machines, machine)
+    if options.publish and not status:
+        speeds.save(committed, machines)
     _put(report.page(machines), options, report.render_terminal(machines))
-    return 0
+    return int(status)
+
+
+def _timing(options: Options, kept: Path) -> list[str]:
+    """The command that times what is asked for. Raises UserError where that is nothing."""
+    from bench.measure import settings
+
+    settings.select(None if options.dry_run else settings.kind(), options.only, options.execution)
+    words = ["--speeds", str(kept), "--data", str(options.data.resolve())]
+    words += ["--nets", options.only] if options.only else []
+    words += ["--execution", options.execution] if options.execution != "auto" else []
+    return [sys.executable, "-m", "pytest", "tests/throughput", *words]
 
 
 def _put(page: Page, options: Options, shown: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from bench import provenance
-from bench.report import harness, loading, throughput
+from bench.report import harness, loading, speeds
 from bench.report.harness import Figure, Figures
 from bench.report.loading import Loading, Way
 
@@ -19,30 +20,45 @@ LOADING = "test_loading_"
 
 FIGURES = pytest.StashKey[Figures]()
 WAYS = pytest.StashKey[Loading]()
-SPEEDS = pytest.StashKey[throughput.Machine]()
-THROUGHPUT = "test_throughput["
+SPEEDS = pytest.StashKey[speeds.Machine]()
+NOT_HARNESS = (LOADING, "test_throughput[", "test_whole_run[")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--publish", action="store_true", help="keep the figures in tables/measured")
-    parser.addoption("--speeds", metavar="FILE", help="keep what tests/throughput measures in FILE")
-    parser.addoption("--nets", metavar="GLOB", help="time only these nets in tests/throughput")
-    parser.addoption(
-        "--against", metavar="FILE", help="fail where ratios to the reference loop have dropped since FILE"
+    group = parser.getgroup("throughput", "tests/throughput")
+    group.addoption("--speeds", metavar="FILE", help="keep what is measured in FILE, each loop as soon as it is timed")
+    group.addoption("--nets", metavar="GLOB", help="time only these nets or loops: resnet-20-A, '*-bf16'; or 'whole-*'")
+    group.addoption("--execution", metavar="HOW", default="auto", help="time only loops that are executed so")
+    group.addoption("--seconds", metavar="S", type=float, default=1.5, help="of each round (default: %(default)s)")
+    group.addoption("--minutes", metavar="M", type=float, default=10.0, help="of a whole run (default: %(default)s)")
+    group.addoption(
+        "--data", metavar="DIR", help="where CIFAR-10 lies, for whole runs; without it they see random images"
     )
+    group.addoption("--against", metavar="FILE", help="fail where ratios to the reference loop have dropped since FILE")
 
 
 def pytest_benchmark_update_json(config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]) -> None:
     """Put together what the pages need, from what pytest-benchmark has measured."""
     of_loading = [measured for measured in benchmarks if measured.name.startswith(LOADING)]
-    of_throughput = [measured for measured in benchmarks if measured.name.startswith(THROUGHPUT)]
-    of_harness = [measured for measured in benchmarks if measured not in of_loading + of_throughput]
-    if of_throughput:
-        config.stash[SPEEDS] = throughput.of_benchmarks(of_throughput)
+    of_harness = [measured for measured in benchmarks if not measured.name.startswith(NOT_HARNESS)]
     if of_harness:
         config.stash[FIGURES] = _figures(of_harness)
     if of_loading:
         config.stash[WAYS] = _ways(of_loading)
+
+
+@pytest.fixture
+def keep(request: pytest.FixtureRequest) -> Callable[[speeds.Machine], None]:
+    """Adds what was measured to what this session has, and to --speeds at once: nothing is lost where a later loop fails."""
+    config = request.config
+
+    def add(new: speeds.Machine) -> None:
+        (config.stash[SPEEDS],) = speeds.merge([m] if (m := config.stash.get(SPEEDS, None)) else [], new)
+        if path := config.getoption("--speeds"):
+            speeds.save(Path(path), speeds.merge(speeds.load(Path(path)), new))
+
+    return add
 
 
 def _seconds(measured: Any) -> tuple[float, ...]:
@@ -63,7 +79,7 @@ def _figures(benchmarks: list[Any]) -> Figures:
                 calls_of_ten=extra.get("calls_of_ten"),
             )
         )
-    slurm = next(extra["slurm"] for b in benchmarks if "slurm" in (extra := b.extra_info))
+    slurm = next((extra["slurm"] for b in benchmarks if "slurm" in (extra := b.extra_info)), "no Slurm")
     return Figures(provenance.cpu_name(), platform.python_version(), slurm, _commit(), tuple(figures))
 
 
@@ -73,8 +89,12 @@ def _ways(benchmarks: list[Any]) -> Loading:
         for measured in benchmarks
     ]
     mean, largest = next(b.extra_info["difference"] for b in benchmarks if "difference" in b.extra_info)
-    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "pillow"))
+    versions = _versions("torch", "torchvision", "pillow")
     return Loading(provenance.cpu_name(), versions, _commit(), mean, largest, tuple(ways))
+
+
+def _versions(*packages: str) -> str:
+    return ", ".join(f"{name} {version(name)}" for name in packages)
 
 
 def _commit() -> str:
@@ -83,14 +103,12 @@ def _commit() -> str:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Keep the figures of a run in which nothing failed."""
+    """Keep the figures of a run in which nothing failed; hold those of throughput against others."""
     found = session.config.stash.get(SPEEDS, None)
-    if found and exitstatus == 0 and (path := session.config.getoption("--speeds")):
-        throughput.save(Path(path), throughput.merge(throughput.load(Path(path)), found))
     if found and (path := session.config.getoption("--against")):
-        before = {machine.name: machine for machine in throughput.load(Path(path))}
-        if lines := throughput.regressions(before.get(found.name, found), found):
-            print("\nslower than in " + "\n  ".join([f"{path}:", *lines]))
+        lines, said = speeds.check(Path(path), found)
+        print("\n" + "\n  ".join([said or "the check of throughput failed:", *lines]))
+        if lines:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if session.config.getoption("--publish") and exitstatus == 0:
         if FIGURES in session.config.stash:

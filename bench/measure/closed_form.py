@@ -32,6 +32,10 @@ class Layer:
     def multiply_adds(self) -> int:
         return self.k**2 * self.c_in * self.c_out * self.side**2
 
+    @property
+    def outputs(self) -> int:
+        return self.c_out * self.side**2
+
 
 @dataclass(frozen=True)
 class Count:
@@ -44,13 +48,25 @@ class Count:
 
 def count(arch: Arch) -> Count:
     """Count a net of the paper: CIFAR nets on 32x32, all others on 224x224 images."""
-    layers = list({"cifar": _cifar, "imagenet": _imagenet, "vgg": _vgg}[arch.family](arch))
-    convolutions = [layer for layer in layers if not layer.bias or layer.k > 1]
+    layers = _layers(arch)
     return Count(
         sum(layer.parameters for layer in layers),
         sum(layer.multiply_adds for layer in layers),
-        sum(layer.multiply_adds for layer in convolutions),
+        sum(layer.multiply_adds for layer in _convolutions(layers)),
     )
+
+
+def conv_outputs(arch: Arch) -> int:
+    """Numbers that all convolutions of a net put out for one image, projections of shortcuts included."""
+    return sum(layer.outputs for layer in _convolutions(_layers(arch)))
+
+
+def _layers(arch: Arch) -> list[Layer]:
+    return list({"cifar": _cifar, "imagenet": _imagenet, "vgg": _vgg}[arch.family](arch))
+
+
+def _convolutions(layers: list[Layer]) -> list[Layer]:
+    return [layer for layer in layers if not layer.bias or layer.k > 1]
 
 
 def _projection(arch: Arch, c_in: int, c_out: int, side: int, changes_shape: bool) -> Iterator[Layer]:

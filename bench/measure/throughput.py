@@ -8,50 +8,28 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from bench import memory
-from bench.measure.closed_form import count
-from bench.spec import Arch, CifarRecipe, Precision, parse_arch
+from bench.measure import reference
+from bench.measure.ceilings import cores
+from bench.measure.settings import Setting, kind
+from bench.spec import CifarRecipe, ImageNetRecipe, Recipe, parse_arch
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-How = Literal["reference", "eager", "compiled", "captured"]
-IMAGES = 10_000
-"""Of the random data set: a fifth of CIFAR-10, since only the crops' cost counts."""
-PASSES = {True: 5, False: 2}
-"""Least passes over every convolution's output. Forward it is written and read; in training its gradient is too, and it is
-read again."""
-WORKERS = 2
-"""That load images for the reference loop."""
+    from bench.training.data import Dataset
 
-
-@dataclass(frozen=True)
-class Setting:
-    """One loop that is timed."""
-
-    net: str
-    how: How
-    training: bool = True
-    precision: Precision = "fp32"
-    memory_format: Literal["channels_last", "contiguous"] = "channels_last"
-    batch: int = 128
-
-    @property
-    def arch(self) -> Arch:
-        return parse_arch(self.net)
-
-    @property
-    def name(self) -> str:
-        return "-".join((self.net, "train" if self.training else "test", self.how, self.precision))
+IMAGES, TEST_IMAGES = 50_000, 10_000
+"""Of the random data set: as many as CIFAR-10 has, so that as much memory is used and epochs begin as seldom."""
 
 
 class Loop:
@@ -59,10 +37,25 @@ class Loop:
 
     def __init__(self, words: Connection, process: Any, facts: dict[str, Any]) -> None:
         self._words, self._process, self.facts = words, process, facts
+        self.seconds = 0.0
+        """Of an iteration, about."""
 
     def __call__(self, iterations: int) -> None:
         self._words.send(iterations)
         self._listen()
+
+    def warm_up(self) -> None:
+        """Take iterations until they are as they will be. Long ones need fewer."""
+        for number in range(4):
+            began = time.perf_counter()
+            self(1)
+            self.seconds = time.perf_counter() - began
+            if number and self.seconds > 1:
+                break
+
+    @property
+    def alive(self) -> bool:
+        return bool(self._process.is_alive())
 
     def peak_mb(self) -> int:
         """Most memory so far, of the device or of the process, above what it had with PyTorch loaded and no net."""
@@ -80,27 +73,55 @@ class Loop:
 
 @contextmanager
 def loop(setting: Setting) -> Iterator[Loop]:
-    """Start a loop and take its first iteration; `facts` says how long that took and where it runs."""
+    """Start a loop and take its first iteration; `facts` says how long that took and on how many threads."""
     fresh = multiprocessing.get_context("spawn")
     mine, theirs = fresh.Pipe()
     process = fresh.Process(target=_serve, args=(setting, theirs))
-    with _environment(
-        {memory.NAME: memory.VALUE if setting.how != "reference" else "", "OMP_NUM_THREADS": str(cores())}
-    ):
-        process.start()
-    theirs.close()
-    try:
-        started = Loop(mine, process, {})
-        started.facts = started._listen()
-        yield started
-    finally:
-        mine.close()
-        process.join(20)
-        process.kill()
+    with tempfile.TemporaryDirectory(prefix="resnet-bench-") as empty:
+        with environment(setting.how != "reference", empty):
+            process.start()
+        theirs.close()
+        try:
+            started = Loop(mine, process, {})
+            started.facts = started._listen()
+            yield started
+        finally:
+            mine.close()
+            process.join(20)
+            process.kill()
+            process.join()
+
+
+class References:
+    """The reference loop, which settings of one net and batch share one after another."""
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+        self._setting: Setting | None = None
+        self._loop: Loop | None = None
+
+    def of(self, setting: Setting) -> Loop:
+        """The reference loop of a setting, warmed up."""
+        if self._loop is None or not self._loop.alive or setting.reference != self._setting:
+            self.close()
+            self._loop = self._open.enter_context(loop(setting.reference))
+            self._setting = setting.reference
+            self._loop.warm_up()
+        return self._loop
+
+    def close(self) -> None:
+        self._open.close()
+        self._loop = None
 
 
 @contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
+def environment(keep_memory: bool, empty: str) -> Iterator[None]:
+    """What a process that is timed finds when it starts: all cores, our memory or the system's own, nothing compiled before."""
+    values = {
+        memory.NAME: memory.VALUE if keep_memory else "",
+        "OMP_NUM_THREADS": str(cores()),
+        "TORCHINDUCTOR_CACHE_DIR": empty,
+    }
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -110,21 +131,20 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
-def cores() -> int:
-    """Cores of this process."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _serve(setting: Setting, words: Connection) -> None:
     """The main function of the process that holds a loop."""
     import torch
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(kind())
     wait: Callable[[], object] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     torch.zeros(1, device=device)
     before = _resident(device)
     began = time.perf_counter()
-    step = reference(setting, device) if setting.how == "reference" else ours(setting, device)
+    if setting.how == "reference":
+        cifar = random_images().train if setting.arch.family == "cifar" else None
+        step = reference.step(setting, device, cifar)
+    else:
+        step = ours(setting, device)
     step()
     wait()
     words.send({"first_seconds": round(time.perf_counter() - began, 2), "threads": torch.get_num_threads()})
@@ -155,30 +175,27 @@ def _resident(device: torch.device, peak: bool = False) -> int:
 
 
 def ours(setting: Setting, device: torch.device) -> Callable[[], object]:
-    """An iteration of the harness's own training, or a forward pass of its test, on random images of CIFAR's shape."""
-    import torch
+    """An iteration of the harness's own training, or a forward pass of its test, on random images.
 
+    CIFAR images are cropped, flipped and normalised on the way, as in a run. ImageNet images come as the loader hands them
+    over, and get their colour noise and normalisation.
+    """
     from bench.training import execution
-    from bench.training.data import Dataset, Images
-    from bench.training.evaluate import autocast, fold
-    from bench.training.feed import MemoryFeed
+    from bench.training.feed import Feed, MemoryFeed
+    from bench.training.folder_feed import of_random_images, random_test
     from bench.training.loop import sgd
 
-    recipe = CifarRecipe(batch=setting.batch, precision=setting.precision, memory_format=setting.memory_format)
-    images = Images(*_random_images(10))
-    feed = MemoryFeed(recipe, Dataset(images, images), device)
-    net = _net(setting, device)
+    recipe = recipe_of(setting)
+    net = _net(setting, recipe, device)
     execution.set_precision(setting.precision)
-    if not setting.training:
-        net = fold(net) if device.type == "cpu" else net.eval()
-        batch = images[: setting.batch].to(device)
-
-        @torch.inference_mode()
-        def test() -> torch.Tensor:
-            with autocast(device, setting.precision):
-                return net(feed.normalise(batch.images)).argmax(1)  # type: ignore[no-any-return]
-
-        return test
+    if isinstance(recipe, ImageNetRecipe):
+        if not setting.training:
+            return random_test(net.eval(), recipe, device)
+        feed: Feed = of_random_images(recipe, device)
+    else:
+        memory_feed = feed = MemoryFeed(recipe, random_images(), device)
+        if not setting.training:
+            return _cifar_test(net, memory_feed, device)
     optimiser = sgd(net, recipe)
     mode: execution.Mode = setting.how if setting.how != "reference" else "eager"
     iteration = execution.Iteration(execution.prepare(net.train(), mode), optimiser, recipe, device)
@@ -186,113 +203,91 @@ def ours(setting: Setting, device: torch.device) -> Callable[[], object]:
     return lambda: advance(recipe.lr)
 
 
-def reference(setting: Setting, device: torch.device) -> Callable[[], object]:
-    """The common script: images one by one through PIL in worker processes, NCHW, single precision, loss and error read at
-    every iteration."""
+def recipe_of(setting: Setting) -> CifarRecipe | ImageNetRecipe:
+    """The paper's recipe, in the setting's batch and arithmetic."""
+    recipe = CifarRecipe if setting.arch.family == "cifar" else ImageNetRecipe
+    return recipe(batch=setting.batch, precision=setting.precision, memory_format=setting.memory_format)
+
+
+def _cifar_test(net: nn.Module, feed: Any, device: torch.device) -> Callable[[], object]:
     import torch
-    import torch.nn.functional as F
-    from torch.utils.data import DataLoader, Dataset
-    from torchvision import transforms
 
-    from bench.training.augment import IMAGENET_MEAN, IMAGENET_STD
+    from bench.training.evaluate import autocast, fold
 
-    way = [transforms.RandomHorizontalFlip(), transforms.RandomCrop(32, 4)] if setting.training else []
-    last = [transforms.ToTensor(), transforms.Normalize(IMAGENET_MEAN, IMAGENET_STD)]
-    images, labels = _random_images(10)
-    pixels = images.permute(0, 2, 3, 1).contiguous().numpy()
-    transform = transforms.Compose([*way, *last])
+    tested = fold(net) if device.type == "cpu" else net.eval()
+    images = feed.test[: feed.recipe.batch].images
 
-    class PilImages(Dataset[Any]):
-        def __len__(self) -> int:
-            return len(labels)
+    @torch.inference_mode()
+    def test() -> torch.Tensor:
+        with autocast(device, feed.recipe.precision):
+            return tested(feed.normalise(images)).argmax(1)  # type: ignore[no-any-return]
 
-        def __getitem__(self, index: int) -> tuple[Any, int]:
-            from PIL import Image
-
-            return transform(Image.fromarray(pixels[index])), int(labels[index])
-
-    def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        while True:
-            yield from DataLoader(
-                PilImages(), setting.batch, shuffle=setting.training, num_workers=WORKERS, drop_last=True,
-                multiprocessing_context="fork", pin_memory=device.type == "cuda",
-            )  # fmt: skip
-
-    net, source = _net(setting, device), batches()
-    net.to(memory_format=torch.contiguous_format).train(setting.training)  # type: ignore[call-overload]
-    optimiser = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
-
-    def train() -> None:
-        x, y = (t.to(device, non_blocking=True) for t in next(source))
-        logits = net(x)
-        loss = F.cross_entropy(logits, y)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        (loss.item(), (logits.argmax(1) == y).sum().item())
-
-    @torch.no_grad()
-    def test() -> None:
-        x, y = (t.to(device, non_blocking=True) for t in next(source))
-        logits = net(x)
-        (F.cross_entropy(logits, y).item(), (logits.argmax(1) == y).sum().item())
-
-    return train if setting.training else test
+    return test
 
 
-def _random_images(classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+def random_images() -> Dataset:
+    """Random images of CIFAR-10's shape and number."""
     import torch
+
+    from bench.training.data import Dataset, Images
 
     seed = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (IMAGES, 3, 32, 32), dtype=torch.uint8, generator=seed)
-    return images, torch.randint(0, classes, (IMAGES,), generator=seed)
+    parts = []
+    for count in (IMAGES, TEST_IMAGES):
+        images = torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8, generator=seed)
+        parts.append(Images(images, torch.randint(0, 10, (count,), generator=seed)))
+    return Dataset(*parts)
 
 
-def _net(setting: Setting, device: torch.device) -> nn.Module:
+def _net(setting: Setting, recipe: Recipe, device: torch.device) -> nn.Module:
     import torch
 
     from bench.nets import build
 
-    kind = torch.channels_last if setting.memory_format == "channels_last" else torch.contiguous_format
+    layout = torch.channels_last if setting.memory_format == "channels_last" else torch.contiguous_format
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return build(setting.arch).to(device, memory_format=kind)  # type: ignore[call-overload, no-any-return]
+        net = build(setting.arch, bn_group=recipe.bn_group)
+        return net.to(device, memory_format=layout)  # type: ignore[call-overload, no-any-return]
 
 
-@dataclass(frozen=True)
-class Ceilings:
-    """What the machine does at best: operations of a large matrix product (two a multiply-add), bytes of a large copy."""
+def timeline(target: Callable[..., None], *arguments: Any, keep_memory: bool = True) -> list[tuple[float, int]]:
+    """Run `target(*arguments, tell)` in a process of its own; returns (seconds since its start, images) of each `tell(images)`.
 
-    flops: float
-    bytes: float
+    The start of Python counts. Raises RuntimeError where the process fails.
+    """
+    fresh = multiprocessing.get_context("spawn")
+    mine, theirs = fresh.Pipe(duplex=False)
+    found: list[tuple[float, int]] = []
+    process = fresh.Process(target=_tell_all, args=(target, arguments, theirs))
+    with tempfile.TemporaryDirectory(prefix="resnet-bench-") as empty:
+        began = time.monotonic()
+        with environment(keep_memory, empty):
+            process.start()
+        theirs.close()
+        try:
+            while True:
+                images: int = mine.recv()
+                found.append((time.monotonic() - began, images))
+        except EOFError:
+            process.join()
+        finally:
+            process.kill()
+            process.join()
+    if process.exitcode or not found:
+        raise RuntimeError(f"{target.__name__} ended with status {process.exitcode}")
+    return found
 
 
-def ceilings(device: torch.device) -> Ceilings:
-    """Measured with torch.utils.benchmark, which warms up and waits for the device: 4096 squared, and 256 MB copied."""
+def _tell_all(target: Callable[..., None], arguments: tuple[Any, ...], mouth: Connection) -> None:
+    target(*arguments, mouth.send)
+
+
+def reference_run(net: str, batch: int, folder: Path | None, seconds: float, tell: Callable[[int], object]) -> None:
+    """`reference.epochs` on the CIFAR-10 in a folder, or on random images; for `timeline`."""
     import torch
-    from torch.utils.benchmark import Timer
 
-    side = 4096 if device.type == "cuda" else 2048
-    a, b = torch.randn(side, side, device=device), torch.randn(side, side, device=device)
-    block = torch.randn(1 << 26, device=device)
-    times = {}
-    for name, statement, values in (
-        ("product", "a @ b", {"a": a, "b": b}),
-        ("copy", "target.copy_(block)", {"block": block, "target": torch.empty_like(block)}),
-    ):
-        timer = Timer(statement, globals=values, num_threads=cores())
-        times[name] = timer.blocked_autorange(min_run_time=1.0).median
-    return Ceilings(2 * side**3 / times["product"], 2 * block.numel() * block.element_size() / times["copy"])
+    from bench.training import data
 
-
-def floor(setting: Setting, best: Ceilings) -> tuple[float, float]:
-    """Seconds an iteration takes at least: for its operations at the product's rate, for its bytes at the copy's."""
-    operations = 2 * count(setting.arch).multiply_adds * (3 if setting.training else 1)
-    moved = 4 * PASSES[setting.training] * conv_outputs(setting.arch)
-    return setting.batch * operations / best.flops, setting.batch * moved / best.bytes
-
-
-def conv_outputs(arch: Arch) -> int:
-    """Numbers that all convolutions of a CIFAR net put out for one image."""
-    n = (arch.depth - 2) // 6
-    return 16 * 32 * 32 * (2 * n + 1) + 32 * 16 * 16 * 2 * n + 64 * 8 * 8 * 2 * n
+    images = data.load("cifar10", folder) if folder else random_images()
+    reference.epochs(parse_arch(net), images, batch, torch.device(kind()), seconds, tell)

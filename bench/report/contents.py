@@ -15,6 +15,7 @@ from bench.report import (
     harness,
     imagenet,
     loading,
+    speeds,
     third_party,
     throughput,
 )
@@ -78,9 +79,9 @@ def _complexity(material: Material) -> Iterator[Page]:
 
 
 def _throughput(material: Material) -> Iterator[Page]:
-    machines = throughput.load(material.measured / "throughput.json")
-    for machine in throughput.load(material.results / "throughput.json"):
-        machines = throughput.merge(machines, machine)
+    machines = speeds.load(material.measured / "throughput.json")
+    for machine in speeds.load(material.results / "throughput.json"):
+        machines = speeds.merge(machines, machine)
     yield throughput.page(machines)
 
 

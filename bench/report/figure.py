@@ -60,11 +60,11 @@ def draw(chart: Chart) -> Figure:
     return figure
 
 
-def save(chart: Chart, path: Path) -> dict[Path, bytes]:
-    """`path`.svg and `path`.png: the same bytes for the same data."""
+def save(chart: Chart | Figure, path: Path) -> dict[Path, bytes]:
+    """`path`.svg and `path`.png of a chart, or of a figure that is drawn already: the same bytes for the same data."""
     import matplotlib.pyplot as plt
 
-    figure, found = draw(chart), {}
+    figure, found = draw(chart) if isinstance(chart, Chart) else chart, {}
     for suffix, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
         buffer = io.BytesIO()
         figure.savefig(buffer, format=suffix, dpi=160, metadata=metadata)

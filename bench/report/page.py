@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from bench.report.chart import Chart
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawn
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +63,15 @@ class Patch:
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart with what a reader needs to read it: figures/`name`.svg and .png, and curves in HTML."""
+    """A chart with what a reader needs to read it: figures/`name`.svg and .png, and curves in HTML.
+
+    What is no chart of curves and points is a figure of matplotlib, and a picture in HTML too.
+    """
 
     name: str
     alt: str
     caption: str
-    chart: Callable[[], Chart]
+    chart: Callable[[], Chart | Drawn]
     """Called where it is drawn, and only there: it reads the curves of runs."""
 
 

@@ -1,214 +1,108 @@
-"""The page of `--table throughput`: how fast nets train and are tested, beside the common loop and the machine's best.
-
-Never held against the paper, nor seconds of one machine against those of another: what is compared is the ratio to the
-reference loop, measured in the same minutes.
-"""
+"""The page of `--table throughput`: how fast nets train and are tested, beside the common loop and the machine's best."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from statistics import fmean, median
-from typing import Any
+from statistics import median
 
-from bench.errors import UserError
-from bench.measure.throughput import Ceilings, Setting, floor
+from bench.measure.ceilings import least_bytes, multiply_adds
+from bench.measure.settings import AIMED_AT, WHOLE, settings
 from bench.report import manifest, markdown, terminal
-from bench.report.page import Cell, Manifest, Page, Part, Table, behind, cells, grid
-from bench.store import read_json, write_json
+from bench.report.page import Cell, Figure, Manifest, Page, Part, Table, behind, cells, grid
+from bench.report.speeds import THIRD_MINUTE, Machine, Session, Speed
+from bench.spec import parse_arch
 
-FORMAT = 1
-DROP = 0.10
-"""Of the ratio to the reference loop: what a regression check calls a drop."""
-SIGNIFICANT = 0.01
 COMMAND = "python bench/run.py --table throughput --publish"
+WHOLE_COMMAND = f"python bench/run.py --table throughput --only '{WHOLE}*' --publish"
+AIMS = {"resnet-20-A": 1.7, "resnet-56-A": 1.6, "resnet-110-A": 1.6}
+"""Of a whole run on a CPU, in times the reference loop, from the third minute on."""
+BUSY = 0.5
+"""Processes a thread of ours that wanted to run before: from here on others were in the way."""
 HEADERS = [
-    "net", "execution", "precision", "images/s", "ms/iteration", "over the reference", "95 % interval",
-    "first iteration, s", "peak, MB", "of the floor",
+    "net", "execution", "precision", "layout", "batch", "images/s", "the reference's", "ratio", "95 % interval",
+    "ms/iteration", "first iteration, s", "peak, MB", "multiply-adds", "least bytes", "of the product", "of the copy",
+]  # fmt: skip
+NUMERIC = range(4, len(HEADERS))
+NARROW = (0, 1, 2, 3, 4, 5, 7, 8, 10, 11)
+WHOLE_HEADERS = [
+    "net", "execution", "images", "minutes", "images/s", "the reference's", "ratio", "from the third minute on",
+    "the reference's", "ratio", "aim",
 ]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Speed:
-    """One loop, timed in rounds, each beside a round of the reference loop."""
-
-    setting: Setting
-    seconds: tuple[float, ...]
-    """Of an iteration, one value a round."""
-    reference_seconds: tuple[float, ...]
-    first_seconds: float
-    """From nothing to the end of the first iteration, compiling included."""
-    peak_mb: int
-
-    @property
-    def rate(self) -> float:
-        """Images per second."""
-        return self.setting.batch / median(self.seconds)
-
-    @property
-    def log_ratios(self) -> list[float]:
-        return [math.log(r / s) for s, r in zip(self.seconds, self.reference_seconds, strict=True)]
-
-    @property
-    def ratio(self) -> float:
-        """How many times as fast as the reference loop: the geometric mean over rounds."""
-        return math.exp(fmean(self.log_ratios))
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 % interval of the ratio (Student t over rounds)."""
-        from scipy import stats
-
-        logs = self.log_ratios
-        low, high = stats.t.interval(0.95, len(logs) - 1, loc=fmean(logs), scale=stats.sem(logs))
-        return math.exp(low), math.exp(high)
+def label(net: str) -> str:
+    """The paper's way of writing a net, with the shortcut's option where that is not always A."""
+    arch = parse_arch(net)
+    several = arch.residual and arch.family == "imagenet" and arch.depth < 50
+    return f"{arch.label} {arch.shortcut}" if several else arch.label
 
 
-@dataclass(frozen=True)
-class Machine:
-    """What was measured on one machine."""
-
-    name: str
-    software: str
-    commit: str
-    ceilings: Ceilings
-    speeds: tuple[Speed, ...]
-
-
-def save(path: Path, machines: Sequence[Machine]) -> None:
-    write_json(path, {"format": FORMAT, "machines": [asdict(machine) for machine in machines]})
-
-
-def load(path: Path) -> list[Machine]:
-    """What was kept; nothing where there is no file. Raises UserError where it is damaged or of another version."""
-    if not path.exists():
-        return []
-    data = read_json(path)
-    try:
-        if data["format"] != FORMAT:
-            raise ValueError(f"not of version {FORMAT}")
-        return [_machine(each) for each in data["machines"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({error}): measure anew with --table throughput") from error
-
-
-def _machine(data: dict[str, Any]) -> Machine:
-    speeds = tuple(
-        Speed(
-            Setting(**speed["setting"]),
-            tuple(speed["seconds"]),
-            tuple(speed["reference_seconds"]),
-            speed["first_seconds"],
-            speed["peak_mb"],
-        )
-        for speed in data["speeds"]
-    )
-    return Machine(data["name"], data["software"], data["commit"], Ceilings(**data["ceilings"]), speeds)
-
-
-def of_benchmarks(benchmarks: Sequence[Any]) -> Machine:
-    """What pytest-benchmark has timed in one session."""
-    speeds, machine = [], {}
-    for measured in benchmarks:
-        extra = dict(measured.extra_info)
-        machine = extra["machine"]
-        setting = Setting(**{field.name: extra[field.name] for field in fields(Setting)})
-        seconds = tuple(round(s / extra["iterations"], 6) for s in measured.stats.data)
-        reference = tuple(round(s, 6) for s in extra["reference_seconds"])
-        speeds.append(Speed(setting, seconds, reference, extra["first_seconds"], extra["peak_mb"]))
-    versions = {"Python": machine["python"], **machine["packages"]}
-    software = ", ".join(f"{name} {versions[name]}" for name in ("Python", "torch", "torchvision"))
-    driver = machine["device"].get("driver")
-    commit = (machine["code"]["commit"] or "unknown")[:10] + (" + patch" if machine["code"]["patch"] else "")
-    ceilings = Ceilings(machine["flops"], machine["bytes"])
-    return Machine(
-        machine["device"]["name"], software + (f", driver {driver}" if driver else ""), commit, ceilings, tuple(speeds)
-    )
-
-
-def merge(old: Sequence[Machine], new: Machine) -> list[Machine]:
-    """All machines, what is new in place of what was measured of the same loop on the same machine before."""
-    before = next((machine for machine in old if machine.name == new.name), None)
-    known = {speed.setting: speed for speed in (before.speeds if before else ())}
-    known.update({speed.setting: speed for speed in new.speeds})
-    ordered = tuple(known[setting] for setting in sorted(known, key=_order))
-    whole = Machine(new.name, new.software, new.commit, new.ceilings, ordered)
-    return sorted([*(m for m in old if m.name != new.name), whole], key=lambda machine: machine.name)
-
-
-def _order(setting: Setting) -> tuple[object, ...]:
-    return not setting.training, setting.arch.depth, setting.arch.residual, setting.precision != "fp32", setting.name
-
-
-def regressions(old: Machine, new: Machine) -> list[str]:
-    """A line for each loop whose ratio to the reference has dropped: significantly (Welch, one-sided), and by over 10 %.
-
-    The statistics come first: a drop that the noise of the rounds explains is none, however large.
-    """
-    from scipy import stats
-
-    before = {speed.setting: speed for speed in old.speeds}
-    lines = []
-    for speed in new.speeds:
-        if (was := before.get(speed.setting)) is None:
-            continue
-        p = stats.ttest_ind(speed.log_ratios, was.log_ratios, equal_var=False, alternative="less").pvalue
-        if p < SIGNIFICANT and speed.ratio < (1 - DROP) * was.ratio:
-            lines.append(
-                f"{speed.setting.name}: {speed.ratio:.2f} times the reference loop, {was.ratio:.2f} before (p = {p:.1g})"
-            )
-    return lines
-
-
-def _cells(machine: Machine, speed: Speed) -> tuple[Cell, ...]:
-    low, high = speed.interval
-    least = max(floor(speed.setting, machine.ceilings))
-    single = speed.setting.precision == "fp32"
+def _cells(speed: Speed) -> tuple[Cell, ...]:
+    setting, (low, high), (product, copied) = speed.setting, speed.interval, speed.of_ceilings
     found = cells(
-        speed.setting.arch.label,
-        speed.setting.how,
-        speed.setting.precision,
+        label(setting.net),
+        setting.how,
+        setting.precision,
+        "NHWC" if setting.memory_format == "channels_last" else "NCHW",
+        str(setting.batch),
         f"{speed.rate:,.0f}",
-        f"{1000 * median(speed.seconds):.1f}",
+        f"{speed.reference_rate:,.0f}",
         f"{speed.ratio:.2f}",
         f"{low:.2f} to {high:.2f}",
+        f"{1000 * median(speed.seconds):.1f}",
         f"{speed.first_seconds:.0f}" if speed.first_seconds >= 10 else f"{speed.first_seconds:.1f}",
         f"{speed.peak_mb:,}",
-        f"{100 * least / median(speed.seconds):.0f} %" if single else "",
+        f"{multiply_adds(setting) / 1e9:,.1f} G",
+        f"{least_bytes(setting) / 1e6:,.0f} MB",
+        f"{100 * product:.0f} %" if product else "not measured",
+        f"{100 * copied:.0f} %",
     )
-    return behind(found, _manifest(machine, speed), range(3, len(HEADERS)))
+    return behind(found, _manifest(speed), range(5, len(HEADERS)))
 
 
-def _manifest(machine: Machine, speed: Speed) -> Manifest:
+def _manifest(speed: Speed) -> Manifest:
     """What stands behind the row: every round."""
+    setting = speed.setting
 
     def parts() -> list[Part]:
+        pairs = zip(speed.seconds, speed.reference_seconds, strict=True)
         rounds = [
             [str(number), f"{1000 * ours:.1f}", f"{1000 * reference:.1f}", f"{reference / ours:.2f}"]
-            for number, (ours, reference) in enumerate(
-                zip(speed.seconds, speed.reference_seconds, strict=True), start=1
-            )
+            for number, (ours, reference) in enumerate(pairs, start=1)
         ]
-        doing = "Training" if speed.setting.training else "Testing"
-        said = f"{doing} in batches of {speed.setting.batch}, {speed.setting.memory_format}, {speed.setting.precision}."
-        where = f"{machine.name}; {machine.software}; commit {machine.commit}."
-        command = f"python bench/run.py --table throughput --only {speed.setting.net}"
+        command = f"python bench/run.py --table throughput --only {setting.net}"
         names = ["round", "ms/iteration", "ms/iteration of the reference", "ratio"]
-        return [said, manifest.anew(command), where, grid(rounds, names, range(4))]
+        return [manifest.anew(command), grid(rounds, names, range(4))]
 
-    return Manifest(f"{speed.setting.arch.label}, {speed.setting.how}, {speed.setting.precision}", parts)
+    doing = "training" if setting.training else "testing"
+    return Manifest(f"{label(setting.net)}, {doing}, {setting.how}, {setting.precision}", parts)
 
 
-def _table(machine: Machine, *kinds: bool) -> Table:
-    """Of training, of testing, or of both."""
-    speeds = [speed for training in kinds for speed in machine.speeds if speed.setting.training == training]
-    return Table(HEADERS, [_cells(machine, speed) for speed in speeds], range(3, 10))
+def _table(speeds: Sequence[Speed]) -> Table:
+    return Table(HEADERS, [_cells(speed) for speed in speeds], NUMERIC, NARROW)
+
+
+def _whole_table(machine: Machine) -> Table:
+    rows = []
+    for whole in machine.wholes:
+        line = [label(whole.net), whole.execution, whole.images, f"{whole.ours[-1][0] / 60:.0f}"]
+        for start in (0.0, THIRD_MINUTE):
+            rates = whole.rates(start)
+            line += [f"{rates[0]:,.0f}", f"{rates[1]:,.0f}", f"{rates[0] / rates[1]:.2f}"] if rates else ["", "", ""]
+        aim = AIMS.get(whole.net) if machine.kind == "cpu" else None
+        rows.append([*line, f"{aim}" if aim else ""])
+    return grid(rows, WHOLE_HEADERS, range(3, 11))
 
 
 def render_terminal(machines: Sequence[Machine]) -> str:
-    return "\n\n".join(f"{machine.name}\n{terminal.render(_table(machine, True, False))}" for machine in machines)
+    parts = []
+    for machine in machines:
+        parts += [machine.name, *map(_words, machine.sessions)]
+        for training, what in ((True, "training"), (False, "testing")):
+            shown = [speed for speed in machine.speeds if speed.setting.training == training]
+            parts += [f"{what}\n{terminal.render(_table(shown))}"] if shown else []
+        parts += [terminal.render(_whole_table(machine))] if machine.wholes else []
+    return "\n\n".join(parts)
 
 
 def render(machines: Sequence[Machine]) -> str:
@@ -217,25 +111,91 @@ def render(machines: Sequence[Machine]) -> str:
 
 
 def page(machines: Sequence[Machine]) -> Page:
+    from bench.report import throughput_figure
+
+    timed = [machine for machine in machines if machine.speeds]
+    drawn = Figure(
+        "throughput",
+        "Images per second over the reference loop's, and over the floor's",
+        "Left: how many times as fast as the reference loop. Right: how near to the floor. Darker is nearer to the machine; "
+        "hollow is NCHW.",
+        lambda: throughput_figure.draw(timed),
+    )
     parts: list[Part] = [
-        "How fast the harness trains and tests the CIFAR-10 nets, in batches of 128. The *reference loop* is what most "
-        "people run: images one by one through PIL in two worker processes, eager, single precision, NCHW, loss and error "
-        "read at every iteration. Each round times both, one after the other; the ratio is the geometric mean over rounds, "
-        "its interval Student's. Speeds are never held against the paper, nor against another machine's.",
-        "The *floor* is the longer of two times: the net's operations (two a multiply-add, backward twice forward) at the "
-        "rate of a large matrix product in single precision, and the least bytes (each convolution's output written once "
-        "and read once, in training its gradient too, and read once more) at the rate of a large copy.",
+        "How fast the harness trains and tests the nets of the paper. Every figure stands beside the *reference loop*, timed "
+        "in the same minutes: what most people run, eager, single precision, NCHW, PyTorch's own defaults, loss and "
+        "error read at every iteration. "
+        "Each round times both, one after the other; the ratio is the geometric mean over rounds, its interval Student's. "
+        "Speeds are never held against the paper, nor against another machine's.",
+        "**CIFAR-10 nets**: the reference loads its images one by one through PIL in two worker processes; ours are cropped, "
+        "flipped and normalised a batch at a time on the device. **ImageNet nets**: both loops find their batch decoded in "
+        "memory, so that the nets alone are compared; ours still adds colour noise and normalises, and its batch norm sees "
+        "groups of 32, as its runs do. [What loading costs](loading.md) is timed by itself. Images are random. ResNet-1202 "
+        "and the ImageNet nets have small batches on a CPU, to fit a laptop's memory.",
+        "The *first iteration* counts from a process with PyTorch loaded to the end of its first iteration, compiled with "
+        "cold caches. *Peak* is memory above that process's: of a GPU what tensors take, else resident memory, the images of "
+        "CIFAR-10's size included. *Multiply-adds* and *least bytes* are of an iteration: backward costs twice forward; each "
+        "convolution's output is written once and read once, in training its gradient too, and it is read once more. The "
+        "last two columns are the rates of these over the machine's best: a large matrix product in the same precision (two "
+        "operations a multiply-add), and a large copy, both measured in the same session. The larger of the two is how near "
+        "an iteration comes to its *floor*.",
+        *([drawn] if timed else []),
     ]
     for machine in machines:
-        best = machine.ceilings
+        parts += _of_machine(machine)
+    if not any(machine.kind == "cuda" for machine in machines):
         parts += [
-            f"## {machine.name}",
-            f"{machine.software}; commit {machine.commit}. Matrix product {best.flops / 1e9:,.0f} GFLOP/s, copy "
-            f"{best.bytes / 1e9:,.0f} GB/s (bytes read and written).",
+            "## GPU",
+            f"missing: `{COMMAND}` on a machine with one. None could be reached where this was measured.",
         ]
-        for training, title in ((True, "Training"), (False, "Testing")):
-            if any(speed.setting.training == training for speed in machine.speeds):
-                parts += [f"### {title}", _table(machine, training)]
-    if not any("NVIDIA" in machine.name for machine in machines):
-        parts += ["## GPU", f"missing: `{COMMAND}` on a machine with one."]
     return Page("throughput", "Throughput", parts)
+
+
+def _of_machine(machine: Machine) -> list[Part]:
+    parts: list[Part] = [f"## {machine.name}", "\n".join(f"- {_words(session)}" for session in machine.sessions)]
+    for family, name in (("cifar", "CIFAR-10"), ("imagenet", "ImageNet")):
+        for training, what in ((True, "training"), (False, "testing")):
+            shown = [s for s in machine.speeds if s.setting.arch.family == family and s.setting.training == training]
+            if shown:
+                parts += [f"### {name}, {what}", _table(shown)]
+    parts += _whole(machine)
+    known = {speed.setting for speed in machine.speeds}
+    lacking = [setting for setting in settings(machine.kind) if setting not in known]
+    if lacking:
+        names = "; ".join(
+            f"{what}: " + ", ".join(dict.fromkeys(label(s.net) for s in lacking if s.training == training))
+            for training, what in ((True, "training"), (False, "testing"))
+            if any(s.training == training for s in lacking)
+        )
+        parts += [f"Not measured here yet, wholly or in some way of executing: {names}. `{COMMAND}` measures all."]
+    return parts
+
+
+def _whole(machine: Machine) -> list[Part]:
+    """The section on whole runs."""
+    text = (
+        "A run as `--table cifar_depth` starts it, from the start of Python, with its compiling, tests, checkpoints and "
+        "records; and the reference loop with a test and a checkpoint after each epoch. One after the other, each to the end "
+        "of an epoch. Once each, so that there is no interval."
+    )
+    parts: list[Part] = ["### Whole runs", text]
+    if machine.wholes:
+        parts += [_whole_table(machine)]
+    lacking = [net for net in AIMED_AT if net not in {whole.net for whole in machine.wholes}]
+    if lacking:
+        parts += [f"Not measured here yet: {', '.join(map(label, lacking))}. `{WHOLE_COMMAND}` measures them."]
+    return parts
+
+
+def _words(session: Session) -> str:
+    """A session in a line: when, what and how the machine was."""
+    best = session.ceilings
+    products = ", ".join(f"{name} {flops / 1e9:,.0f}" for name, flops in best.flops.items())
+    words = [session.date, session.software, f"commit {session.commit}"]
+    words += [f"{session.threads} threads"] if session.threads else []
+    words += ["clocks " + ", ".join(f"{name} {mhz:,.0f} MHz" for name, mhz in session.clocks)] if session.clocks else []
+    if session.load is not None:
+        busy = session.load > BUSY * (session.threads or 1)
+        words += [f"load before {session.load:.1f}" + (" (busy: these figures are worth little)" if busy else "")]
+    words += [f"matrix product {products} GFLOP/s", f"copy {best.bytes / 1e9:,.0f} GB/s (read and written)"]
+    return "; ".join(word for word in words if word) + "."

@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bench.errors import Interrupted, UserError
 from bench.images import crops, folder, scan
 from bench.images.folder import IMAGENET_CLASSES, ImageList
-from bench.images.loader import Loader
+from bench.images.loader import Batch, Loader
 from bench.spec import ImageNetRecipe, RunSpec
 from bench.store import RunFolder, Score, read_scores, write_scores
 from bench.testing import protocols
@@ -46,7 +47,7 @@ class FolderFeed:
         self.std = torch.tensor(std, device=device)
         channels_last = recipe.memory_format == "channels_last"
         self.format = torch.channels_last if channels_last else torch.contiguous_format
-        self.loader: Loader | None = None
+        self.loader: Loader | Again | None = None
         self._waited = 0.0
 
     @property
@@ -169,6 +170,45 @@ def open_folder(
         sound.append(images)
         skipped[split.root.name] = count
     return FolderFeed(recipe, sound[0], sound[1], device, workers, processes, skipped)
+
+
+class Again:
+    """One batch again and again, in place of a loader."""
+
+    seconds_waited = 0.0
+
+    def __init__(self, batch: Batch) -> None:
+        self.made = batch
+
+    def __next__(self) -> Batch:
+        return self.made
+
+    def close(self) -> None:
+        pass
+
+
+def of_random_images(recipe: ImageNetRecipe, device: torch.device) -> FolderFeed:
+    """A feed that hands out one random batch again and again, at no cost: for timing a net without its images."""
+    size = (recipe.batch, recipe.crop, recipe.crop, 3)
+    pixels = torch.randint(0, 256, size, dtype=torch.uint8).permute(0, 3, 1, 2)
+    parts = [pixels, torch.randint(0, recipe.classes, size[:1]), torch.zeros(recipe.batch, 3)]
+    nothing = folder.pack(Path(), ("", ""), np.zeros(recipe.batch, np.int64), [b""] * recipe.batch)
+    feed = FolderFeed(recipe, nothing, nothing, device, workers=0)
+    feed.loader = Again(Batch(*(part.pin_memory() if device.type == "cuda" else part for part in parts)))
+    return feed
+
+
+def random_test(net: nn.Module, recipe: ImageNetRecipe, device: torch.device) -> Callable[[], Tensor]:
+    """A batch of the 1-crop test, of random images that lie decoded on the device: the labels that the net finds, (N,)."""
+    feed = of_random_images(recipe, device)
+    images = list(torch.randint(0, 256, (recipe.batch, 3, 256, 256), dtype=torch.uint8, device=device))
+
+    @torch.inference_mode()
+    def test() -> Tensor:
+        with autocast(device, recipe.precision):
+            return protocols.outputs_of_crops(net, images, 1, (feed.mean, feed.std))[:, 0].argmax(1)
+
+    return test
 
 
 def cache_folder() -> Path:

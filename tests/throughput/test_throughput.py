@@ -5,72 +5,71 @@ Every round times the reference loop and then ours, so that a machine that slows
 
 from __future__ import annotations
 
-import fnmatch
 import time
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
 from bench.measure import throughput
-from bench.measure.throughput import How, Setting
+from bench.measure.settings import AIMED_AT, Setting
+from bench.measure.throughput import References
+from bench.report.speeds import Machine, Session, Speed
 
-ROUNDS = 8
-ROUND_SECONDS = 2.0
-DRAIN = 6
-"""Iterations of the reference loop before each round: what its workers have loaded ahead while ours ran is used up."""
-
-
-def settings() -> list[Setting]:
-    import torch
-
-    fast: How = "captured" if torch.cuda.is_available() else "compiled"
-    nets = ["plain-20", "resnet-20-A", "resnet-56-A", "resnet-110-A"]
-    found = [Setting(net, how) for net in nets for how in ("eager", fast)]  # type: ignore[arg-type]
-    found += [Setting(net, fast, precision="bf16") for net in ("resnet-20-A", "resnet-56-A")]
-    found += [Setting(net, "eager", training=False) for net in ("resnet-20-A", "resnet-56-A")]
-    return found
+ROUNDS, ROUNDS_OF_OTHERS, ROUNDS_OF_LONG = 8, 4, 3
+LONG = 2.0
+"""Seconds of an iteration."""
+DRAIN, DRAIN_SECONDS = 6, 0.5
+"""Iterations of the reference loop before each round, or as many as fit into half a second: what its workers have loaded ahead
+while ours ran is used up. Where an iteration takes longer than loading its images does, they are ahead anyway."""
 
 
-@pytest.fixture(scope="session")
-def machine() -> dict[str, Any]:
-    """Where this is measured, and what it does at best."""
-    import torch
-
-    from bench import provenance
-
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.set_num_threads(throughput.cores())
-    facts = {**asdict(throughput.ceilings(device)), **provenance.collect("fp32", device)}
-    return {key: facts[key] for key in ("flops", "bytes", "device", "cpu", "python", "packages", "code")}
-
-
-@pytest.mark.parametrize("setting", settings(), ids=lambda setting: setting.name)
-def test_throughput(benchmark: Any, setting: Setting, machine: dict[str, Any], request: pytest.FixtureRequest) -> None:
-    only = request.config.getoption("--nets")
-    if only and not fnmatch.fnmatch(setting.net, only):
-        pytest.skip(f"--nets {only}")
-    plain = Setting(setting.net, "reference", setting.training, memory_format="contiguous", batch=setting.batch)
-    reference_seconds: list[float] = []
-    with throughput.loop(plain) as reference, throughput.loop(setting) as ours:
-        for each in (reference, ours):
-            each(3)
-        began = time.perf_counter()
-        ours(1)
-        count = max(2, round(ROUND_SECONDS / (time.perf_counter() - began)))
+@pytest.mark.timeout(1800)
+def test_throughput(
+    benchmark: Any,
+    setting: Setting,
+    machine: dict[str, Any],
+    nothing_measured: Machine,
+    session: Session,
+    references: References,
+    keep: Callable[[Machine], None],
+    request: pytest.FixtureRequest,
+) -> None:
+    reference, reference_seconds = references.of(setting), list[float]()
+    round_seconds = request.config.getoption("--seconds")
+    with throughput.loop(setting) as ours:
+        ours.warm_up()
+        count, of_reference = (max(1, round(round_seconds / each.seconds)) for each in (ours, reference))
+        drain = max(1, min(DRAIN, round(DRAIN_SECONDS / reference.seconds)))
 
         def first_the_reference() -> None:
-            reference(DRAIN)
+            reference(drain)
             began = time.perf_counter()
-            reference(count)
-            reference_seconds.append((time.perf_counter() - began) / count)
+            reference(of_reference)
+            reference_seconds.append((time.perf_counter() - began) / of_reference)
 
-        benchmark.pedantic(lambda: ours(count), setup=first_the_reference, rounds=ROUNDS)
-        benchmark.extra_info.update(
-            **asdict(setting),
-            iterations=count,
-            reference_seconds=reference_seconds,
-            peak_mb=ours.peak_mb(),
-            machine=machine,
-            **ours.facts,
-        )
+        benchmark.pedantic(lambda: ours(count), setup=first_the_reference, rounds=rounds(setting, ours.seconds))
+        peak = ours.peak_mb()
+    seconds = [each / count for each in benchmark.stats.stats.data]
+    benchmark.extra_info.update(
+        **asdict(setting),
+        iterations=count,
+        reference_seconds=reference_seconds,
+        peak_mb=peak,
+        machine=machine,
+        **ours.facts,
+    )
+    speed = Speed(setting, rounded(seconds), rounded(reference_seconds), ours.facts["first_seconds"], peak, session)
+    keep(replace(nothing_measured, speeds=(speed,)))
+
+
+def rounds(setting: Setting, seconds: float) -> int:
+    """How many, for an iteration of so many seconds."""
+    if setting.training and setting.precision == "fp32" and setting.net in AIMED_AT:
+        return ROUNDS
+    return ROUNDS_OF_LONG if seconds > LONG else ROUNDS_OF_OTHERS
+
+
+def rounded(seconds: list[float]) -> tuple[float, ...]:
+    return tuple(float(f"{each:.6g}") for each in seconds)

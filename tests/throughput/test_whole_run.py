@@ -1,0 +1,87 @@
+"""Whole runs: a real run beside the reference loop with tests of its own, minutes long; `--nets 'whole-*'`."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import job
+from bench.errors import Interrupted
+from bench.measure import throughput
+from bench.report.speeds import Machine, Session, Timeline, Whole
+from bench.spec import RunSpec, parse_arch
+from bench.store import RunFolder, read_json
+from bench.studies import cifar_depth
+from bench.training import data
+from bench.training.data import CIFAR10_FOLDER
+from bench.training.loop import Report
+
+ENOUGH = 10_000_000
+"""Iterations: the clock ends the run."""
+APART = 5.0
+"""Seconds between two points that are kept."""
+
+
+@pytest.mark.timeout(0)
+def test_whole_run(
+    benchmark: Any,
+    net: str,
+    machine: dict[str, Any],
+    nothing_measured: Machine,
+    session: Session,
+    keep: Callable[[Machine], None],
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+) -> None:
+    given = request.config.getoption("--data")
+    folder = Path(given) if given and (Path(given) / CIFAR10_FOLDER).is_dir() else None
+    seconds = 60 * request.config.getoption("--minutes")
+    arch = parse_arch(net)
+    spec = RunSpec(arch, replace(cifar_depth.recipe(arch, "paper"), iterations=ENOUGH), "cifar10", 0)
+    lines: list[Timeline] = []
+
+    def both() -> None:
+        lines.append(thinned(throughput.timeline(run_of_ours, spec, tmp_path, folder, seconds)))
+        arguments = (throughput.reference_run, net, spec.recipe.batch, folder, seconds)
+        lines.append(thinned(throughput.timeline(*arguments, keep_memory=False)))
+
+    benchmark.pedantic(both, rounds=1)
+    images = "CIFAR-10" if folder else "random"
+    execution = read_json(RunFolder(tmp_path, spec.run_id).provenance)["execution"]
+    whole = Whole(net, execution, images, lines[0], lines[1], session)
+    benchmark.extra_info.update(net=net, execution=execution, images=images, rates=whole.rates(), machine=machine)
+    keep(replace(nothing_measured, wholes=(whole,)))
+
+
+def run_of_ours(
+    spec: RunSpec, results: Path, folder: Path | None, seconds: float, tell: Callable[[int], object]
+) -> None:
+    """A run as the command makes it, until its first evaluation point after so many seconds. For `throughput.timeline`."""
+    if folder is None:
+        images = throughput.random_images()
+        data.load = lambda *_: images
+    began, over = time.monotonic(), list[bool]()
+
+    def report(r: Report) -> None:
+        tell(r.iteration * spec.recipe.batch)
+        if r.evaluated and time.monotonic() - began > seconds:
+            over.append(True)
+
+    with contextlib.suppress(Interrupted):
+        job.run(spec, results, job.Source(folder or Path()), on_report=report, should_stop=lambda: bool(over))
+
+
+def thinned(line: list[tuple[float, int]]) -> Timeline:
+    """Points some seconds apart, and the last."""
+    kept = [line[0]]
+    for point in line[1:]:
+        if point[0] - kept[-1][0] >= APART:
+            kept.append(point)
+    kept = kept if kept[-1] == line[-1] else [*kept, line[-1]]
+    return tuple((round(seconds, 2), images) for seconds, images in kept)
