@@ -1,14 +1,22 @@
-"""Runs on this machine: one for each GPU at a time, or one after another on a CPU."""
+"""Runs on this machine: on each GPU one at a time, or several as threads of one process; on a CPU one after another, or
+several as processes that share the cores.
+
+On a CPU threads would gain nothing and cost something: Python's lock is held between any two operations, each run's own
+share of the cores cannot be told apart from the others', and PyTorch's compiler is not safe in threads.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -50,12 +58,13 @@ class Jobs:
     results: Path
     source: job.Source
     force: bool
+    company: job.Company = job.ALONE
 
     def do(self, spec: RunSpec, report: Callable[[Report], None], should_stop: Callable[[], bool]) -> Outcome:
         """Bring one run to its end. Raises nothing but KeyboardInterrupt."""
         folder = RunFolder(self.results, spec.run_id)
         try:
-            job.run(spec, self.results, self.source, self.force, report, should_stop)
+            job.run(spec, self.results, self.source, self.force, report, should_stop, company=self.company)
             result = folder.read_result()
         except Busy as error:
             return Outcome("busy", f"run.py: {error}")
@@ -87,20 +96,23 @@ def stop_on_signal() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def run_all(specs: Sequence[RunSpec], jobs: Jobs, pack: int = 1) -> int:
+def run_all(specs: Sequence[RunSpec], jobs: Jobs, pack: int = 1, threads: bool | None = None) -> int:
     """Run what is missing, `pack` runs at a time on each GPU, or on the CPU where there is none.
 
-    Returns the exit status: 0, 1 where a run failed, 2 where a run was held by another command. A run that fails is
-    reported, and the others go on. Raises UserError for a mistake that no other run would escape, Interrupted when asked to
-    stop.
+    `threads` says whether those of one GPU are threads of one process; None: where that pays. Returns the exit status: 0,
+    1 where a run failed, 2 where a run was held by another command. A run that fails is reported, and the others go on.
+    Raises UserError for a mistake that no other run would escape, Interrupted when asked to stop.
     """
     places = find_places(pack)[: len(specs)]
+    if threads is None:
+        on_gpu = any(place.gpu is not None for place in places)
+        threads = on_gpu and job.share_a_process(specs, jobs.source.execution)
     watch = progress.watcher()
     try:
         with stop_on_signal() as should_stop:
             if len(places) == 1:
                 return _in_turn(specs, jobs, watch, should_stop)
-            return _side_by_side(specs, jobs, places, watch, should_stop)
+            return _side_by_side(specs, jobs, places, threads and pack > 1, watch, should_stop)
     finally:
         watch.close()
         sys.stdout.flush()
@@ -136,24 +148,29 @@ def _raise(outcome: Outcome) -> None:
         raise Interrupted(outcome.text)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Child:
-    """A run in a process of its own, and what it says."""
+    """A process of ours, the runs in it, and the way to talk with it."""
 
-    spec: RunSpec
-    place: Place
     process: BaseProcess
     words: Connection
+    gpu: str | None
+    runs: dict[str, Place]
+    """Those that have not ended, by their ids, with the places that they take."""
+    open: bool
+    """Whether it takes further runs, each in a thread."""
+    gone: bool = False
 
 
 def _side_by_side(
     specs: Sequence[RunSpec],
     jobs: Jobs,
     places: Sequence[Place],
+    threads: bool,
     watch: progress.Watcher,
     should_stop: Callable[[], bool],
 ) -> int:
-    """Each run in a process of its own: it sees one GPU, and what kills it leaves the others alone."""
+    """Each run in a process of its own, or those of one GPU as threads of one: what kills a process leaves others alone."""
     for dataset, selection in dict.fromkeys((s.dataset, s.cifar.selection) for s in specs if s.arch.family == "cifar"):
         from bench.training import data
 
@@ -163,18 +180,26 @@ def _side_by_side(
     try:
         while children or (waiting and not ending):
             while free and waiting and not ending:
-                number, spec = waiting.pop(0)
+                (number, spec), place = waiting.pop(0), free.pop(0)
                 watch.begin(number, len(specs), spec.run_id)
-                children.append(_start(spec, free.pop(0), jobs))
+                if not (threads and any(_give(child, spec, place) for child in children)):
+                    company = job.Company(sum(other.gpu == place.gpu for other in places), threads)
+                    children.append(_start(spec, place, replace(jobs, company=company)))
+            for child in children:
+                if not child.runs:
+                    _dismiss(child)
             wait([child.words for child in children], timeout=0.5)
-            ended = [(child, outcome) for child in children if (outcome := _listen(child, watch))]
-            for child, outcome in ended:
-                children.remove(child)
-                free.append(child.place)
-                if outcome.kind in STATUS and not (ending and outcome.kind == "failed"):
-                    watch.end(child.spec.run_id, outcome.text)
-                    status = max(status, STATUS[outcome.kind])
-            stops = [outcome for _, outcome in ended if outcome.kind not in STATUS]
+            stops = []
+            for child in list(children):
+                for run_id, outcome in _listen(child, watch):
+                    free.append(child.runs.pop(run_id))
+                    if outcome.kind not in STATUS:
+                        stops.append(outcome)
+                    elif not (ending and outcome.kind == "failed"):
+                        watch.end(run_id, outcome.text)
+                        status = max(status, STATUS[outcome.kind])
+                if child.gone:
+                    children.remove(child)
             stops += [Outcome("interrupted", "stopped")] if should_stop() else []
             if stops and not ending:
                 ending = stops[0]
@@ -189,42 +214,107 @@ def _side_by_side(
 
 def _start(spec: RunSpec, place: Place, jobs: Jobs) -> _Child:
     fresh = multiprocessing.get_context("spawn")  # a forked process cannot use CUDA
-    words, mouth = fresh.Pipe(duplex=False)
-    process = fresh.Process(target=_alone, args=(spec, place, jobs, mouth))
+    ours, theirs = fresh.Pipe()
+    process = fresh.Process(target=_in_threads if jobs.company.threads else _alone, args=(place, jobs, theirs))
     process.start()
-    mouth.close()  # so that the child's end is heard
-    return _Child(spec, place, process, words)
+    theirs.close()  # so that the child's end is heard
+    with contextlib.suppress(OSError):  # it has ended already, and will be told as such
+        ours.send(spec)
+    return _Child(process, ours, place.gpu, {spec.run_id: place}, jobs.company.threads)
 
 
-def _alone(spec: RunSpec, place: Place, jobs: Jobs, mouth: Connection) -> None:
+def _give(child: _Child, spec: RunSpec, place: Place) -> bool:
+    """Have the child run this too; returns whether it does."""
+    if not child.open or child.gpu != place.gpu:
+        return False
+    try:
+        child.words.send(spec)
+    except OSError:
+        return False
+    child.runs[spec.run_id] = place
+    return True
+
+
+def _dismiss(child: _Child) -> None:
+    """Let the child end when its runs have."""
+    if child.open:
+        child.open = False
+        with contextlib.suppress(OSError):
+            child.words.send(None)
+
+
+def _alone(place: Place, jobs: Jobs, words: Connection) -> None:
     """The main function of a process that holds one run."""
+    _settle(place)
+    spec: RunSpec = words.recv()
+    with stop_on_signal() as should_stop:
+        outcome = jobs.do(spec, lambda report: words.send((spec.run_id, report)), should_stop)
+        words.send((spec.run_id, outcome))
+
+
+def _in_threads(place: Place, jobs: Jobs, words: Connection) -> None:
+    """The main function of a process that holds several runs; it ends when told, or when nobody listens any more."""
+    _settle(place)
+    from bench.training import lanes
+
+    speaking, alone = threading.Lock(), threading.Event()
+
+    def say(spec: RunSpec, word: Report | Outcome) -> None:
+        with speaking, contextlib.suppress(OSError):
+            words.send((spec.run_id, word))
+
+    with stop_on_signal() as should_stop:
+
+        def do(spec: RunSpec) -> None:
+            say(spec, jobs.do(spec, partial(say, spec), lambda: should_stop() or alone.is_set()))
+
+        lanes.each(_received(words, alone), do)
+
+
+def _received(words: Connection, alone: threading.Event) -> Iterator[RunSpec]:
+    """The runs that are given to this process."""
+    try:
+        while (spec := words.recv()) is not None:
+            yield spec
+    except (EOFError, OSError):
+        alone.set()
+
+
+def _settle(place: Place) -> None:
+    """Give this process its GPU, or its share of the cores."""
     if place.gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = place.gpu
     import torch
 
     if place.threads:
         torch.set_num_threads(place.threads)
-    with stop_on_signal() as should_stop:
-        mouth.send(jobs.do(spec, mouth.send, should_stop))
 
 
-def _listen(child: _Child, watch: progress.Watcher) -> Outcome | None:
-    """Hand on what the run has reported; returns its outcome once it has ended."""
+def _listen(child: _Child, watch: progress.Watcher) -> list[tuple[str, Outcome]]:
+    """Hand on what the child's runs have reported; returns the outcomes of those that have ended."""
+    ended: dict[str, Outcome] = {}
     try:
         while child.words.poll():
-            word = child.words.recv()
+            run_id, word = child.words.recv()
             if isinstance(word, Outcome):
-                child.process.join()
-                return word
-            watch.report(child.spec.run_id, word)
-    except EOFError:
+                ended[run_id] = word
+            else:
+                watch.report(run_id, word)
+    except (EOFError, OSError):
+        child.gone = True
         child.process.join()
-        return Outcome("failed", f"{child.spec.run_id} failed: its process ended with {child.process.exitcode}")
-    return None
+        said = f"failed: its process ended with {child.process.exitcode}"
+        ended = {**{run_id: Outcome("failed", f"{run_id} {said}") for run_id in child.runs}, **ended}
+    if any(outcome.kind == "failed" for outcome in ended.values()):
+        _dismiss(child)  # an error of CUDA stays with a process; the runs that wait get a fresh one
+    if ended and child.runs.keys() == ended.keys() and not child.open:
+        child.process.join()
+    return list(ended.items())
 
 
 def _end(children: Sequence[_Child]) -> None:
     """Ask runs to save and end."""
     for child in children:
+        _dismiss(child)
         if child.process.is_alive():
             child.process.terminate()

@@ -62,7 +62,8 @@ class SlurmOptions:
     setup: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LINE ...", help_behavior_hint=_PROFILES)] = ()
     """Shell lines before a task starts, such as 'module load cuda'."""
     pack: Annotated[int, tyro.conf.arg(metavar="K")] = 1
-    """Put K runs of small nets side by side on one GPU, or on the CPU, in a Slurm task as on this machine."""
+    """Put K runs of small nets side by side, in a Slurm task as on this machine: on each GPU as threads of one process with
+    streams of their own, on a CPU as processes that share the cores."""
     wait: Flag = False
     """Stay, and show how far the runs are, until all have ended."""
     status: Flag = False

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from bench import heartbeat, job
@@ -52,6 +55,8 @@ def work(task: Work) -> list[str]:
     threads = max(1, task.cpus // len(specs)) if specs else 1
     if len(specs) == 1:
         outcomes = [_one(specs[0], task, attempt, place, threads, told)]
+    elif _on_gpu() and job.share_a_process(specs, task.source.execution):
+        outcomes = _in_one_process(specs, task, attempt, threads, told)
     else:
         outcomes = _side_by_side(specs, task, attempt, threads, told)
     failed = [spec.run_id for spec, code in zip(specs, outcomes, strict=True) if code == FAILED]
@@ -99,7 +104,21 @@ def _attempt(comment: str) -> Attempt:
     return Attempt(f"{comment}.{index}", int(os.environ.get("SLURM_RESTART_COUNT", 0)), job_id)
 
 
-def _one(spec: RunSpec, task: Work, attempt: Attempt, place: tuple[int, int], threads: int, told: Told) -> int:
+def _on_gpu() -> bool:
+    import torch
+
+    return torch.cuda.device_count() > 0
+
+
+def _one(
+    spec: RunSpec,
+    task: Work,
+    attempt: Attempt,
+    place: tuple[int, int],
+    threads: int,
+    told: Told,
+    company: job.Company = job.ALONE,
+) -> int:
     """Run in this process. Returns DONE, FAILED or INTERRUPTED; what went wrong is in the run's log and heartbeat."""
     import torch
 
@@ -107,7 +126,7 @@ def _one(spec: RunSpec, task: Work, attempt: Attempt, place: tuple[int, int], th
     if place[1] > 1:
         _meet()
     try:
-        job.run(spec, task.results, task.source, force=task.force, should_stop=told.stop, attempt=attempt, place=place)
+        job.run(spec, task.results, task.source, task.force, lambda report: None, told.stop, attempt, place, company)
     except Interrupted as error:
         print(error, file=sys.stderr)
         return INTERRUPTED
@@ -137,23 +156,59 @@ def _meet() -> None:
         torch.cuda.set_device(meeting.local_rank)
 
 
-def _alone(spec: RunSpec, task: Work, attempt: Attempt, threads: int) -> None:
+def _alone(spec: RunSpec, task: Work, attempt: Attempt, threads: int, company: job.Company) -> None:
     """The main function of a process that holds one of several runs."""
-    sys.exit(_one(spec, task, attempt, (0, 1), threads, Told()))
+    sys.exit(_one(spec, task, attempt, (0, 1), threads, Told(), company))
 
 
 def _side_by_side(specs: Sequence[RunSpec], task: Work, attempt: Attempt, threads: int, told: Told) -> list[int]:
     """Run each in a process of its own, so that none of them can take the others along."""
     fresh = multiprocessing.get_context("spawn")  # a forked process cannot use CUDA
-    children = [fresh.Process(target=_alone, args=(spec, task, attempt, threads)) for spec in specs]
+    company = job.Company(len(specs))
+    children = [fresh.Process(target=_alone, args=(spec, task, attempt, threads, company)) for spec in specs]
+    _begin(children, told)
+    for child in children:
+        child.join()
+    return [_outcome(child.exitcode, told) for child in children]
+
+
+def _together(specs: Sequence[RunSpec], task: Work, attempt: Attempt, threads: int, mouth: Connection) -> None:
+    """The main function of a process that holds all runs, each in a thread; it tells how each has ended."""
+    from bench.training import lanes
+
+    told, company, speaking = Told(), job.Company(len(specs), threads=True), threading.Lock()
+
+    def do(spec: RunSpec) -> None:
+        code = _one(spec, task, attempt, (0, 1), threads, told, company)
+        with speaking:
+            mouth.send((spec.run_id, code))
+
+    lanes.each(specs, do)
+
+
+def _in_one_process(specs: Sequence[RunSpec], task: Work, attempt: Attempt, threads: int, told: Told) -> list[int]:
+    """Run all as threads of one process on the task's GPU; not of this one, which outlives what kills it, and tells."""
+    fresh = multiprocessing.get_context("spawn")
+    ear, mouth = fresh.Pipe(duplex=False)
+    child = fresh.Process(target=_together, args=(specs, task, attempt, threads, mouth))
+    _begin([child], told)
+    mouth.close()  # so that the child's end is heard
+    codes: dict[str, int] = {}
+    with contextlib.suppress(EOFError):
+        while True:
+            run_id, code = ear.recv()
+            codes[run_id] = code
+    child.join()
+    return [codes.get(spec.run_id, _outcome(child.exitcode or FAILED, told)) for spec in specs]
+
+
+def _begin(children: Sequence[multiprocessing.process.BaseProcess], told: Told) -> None:
+    """Start processes, and let them hear what this one is told."""
     for child in children:
         child.start()
     told.children = list(children)
     if told.must_end or told.time_is_up:
         told._pass_on(signal.SIGTERM)
-    for child in children:
-        child.join()
-    return [_outcome(child.exitcode, told) for child in children]
 
 
 def _outcome(code: int | None, told: Told) -> int:

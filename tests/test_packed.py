@@ -1,0 +1,145 @@
+"""Packed runs: one process for those of a GPU, and what happens to the others when one fails, dies, or is told to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT
+from test_lanes import SOURCE, assert_same_bits, provenance, short, three
+
+from bench import heartbeat, job, local
+from bench.cluster import task
+from bench.cluster.task import Told, Work
+from bench.local import Jobs, Place
+from bench.spec import RunSpec
+from bench.store import RunFolder, finished_runs
+
+pytestmark = pytest.mark.slow
+
+
+def jobs(results: Path) -> Jobs:
+    return Jobs(results, SOURCE, force=False)
+
+
+def pids(results: Path, runs: Sequence[RunSpec]) -> set[int]:
+    beats = [heartbeat.read(RunFolder(results, run.run_id)) for run in runs]
+    return {beat.pid for beat in beats if beat}
+
+
+def test_threads_end_with_the_bits_of_the_same_runs_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Three at a time, and a fourth that takes the first free place, all in one process."""
+    runs = [*three(), short(3)]
+    assert local.run_all(runs, jobs(tmp_path / "packed"), pack=3, threads=True) == 0
+    shown = capsys.readouterr().out
+    for number, run in enumerate(runs, start=1):
+        assert f"[{number}/4] {run.run_id}\n" in shown
+        assert f"{run.run_id}: test error" in shown
+        job.run(run, tmp_path / "alone", SOURCE)
+    assert_same_bits(runs, tmp_path / "packed", tmp_path / "alone")
+    assert len(pids(tmp_path / "packed", runs)) == 1
+    assert os.getpid() not in pids(tmp_path / "packed", runs)
+    assert provenance(tmp_path / "packed", runs[0])["packed"] == {"runs": 3, "threads": True}
+    assert provenance(tmp_path / "alone", runs[0])["packed"] == {"runs": 1, "threads": False}
+
+
+def test_a_run_that_fails_leaves_the_others_and_those_that_wait_get_a_fresh_process(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [short(seed, iterations=6 if seed == 1 else 90) for seed in range(4)]
+    metrics = RunFolder(tmp_path, runs[1].run_id).metrics
+    metrics.mkdir(parents=True)  # so that it cannot be written
+    assert local.run_all(runs, jobs(tmp_path), pack=3, threads=True) == 1
+    assert f"{runs[1].run_id} failed: IsADirectoryError" in capsys.readouterr().out
+    assert finished_runs(tmp_path).keys() == {run.run_id for run in runs} - {runs[1].run_id}
+    assert "IsADirectoryError" in RunFolder(tmp_path, runs[1].run_id).log.read_text()
+    assert len(pids(tmp_path, runs[:3])) == 1
+    assert pids(tmp_path, runs[3:]).isdisjoint(pids(tmp_path, runs[:3]))
+
+
+def test_a_process_that_dies_is_told_for_each_of_its_runs_and_another_gpu_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two GPUs by name, of which this machine has none, with two runs each."""
+    monkeypatch.setattr(local, "find_places", lambda pack: [Place(gpu, 1) for gpu in ("0", "1", "0", "1")])
+    runs = [short(seed, iterations=30_000 if seed in (0, 2) else 60) for seed in range(4)]
+
+    def kill() -> None:
+        end = time.monotonic() + 120
+        while time.monotonic() < end:
+            beats = [heartbeat.read(RunFolder(tmp_path, runs[seed].run_id)) for seed in (0, 2)]
+            if all(beat and beat.iteration for beat in beats):
+                return os.kill(beats[0].pid, signal.SIGKILL)  # type: ignore[union-attr]
+            time.sleep(0.05)
+        return None
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    assert local.run_all(runs, jobs(tmp_path), pack=2, threads=True) == 1
+    killer.join()
+    shown = capsys.readouterr().out
+    for seed in (0, 2):
+        assert f"{runs[seed].run_id} failed: its process ended with -9" in shown
+    assert finished_runs(tmp_path).keys() == {runs[1].run_id, runs[3].run_id}
+
+
+COMMAND = """
+import sys
+from pathlib import Path
+sys.path[:0] = [{root!r}, {tests!r}]
+from bench.errors import Interrupted
+from test_packed import jobs, local, three
+if __name__ == "__main__":
+    try:
+        local.run_all(three(100), jobs(Path({results!r})), pack=3, threads=True)
+    except Interrupted:
+        sys.exit(130)
+"""
+
+
+def test_ctrl_c_saves_all_and_they_go_on_to_the_same_bits(tmp_path: Path) -> None:
+    """As a terminal sends it: to all processes at once."""
+    runs = three(100)
+    script = tmp_path / "command.py"
+    script.write_text(COMMAND.format(root=str(ROOT), tests=str(ROOT / "tests"), results=str(tmp_path / "packed")))
+    process = subprocess.Popen([sys.executable, script], start_new_session=True, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    end = time.monotonic() + 120
+    while time.monotonic() < end and len(pids(tmp_path / "packed", runs)) == 0:
+        time.sleep(0.02)
+    folders = [RunFolder(tmp_path / "packed", run.run_id) for run in runs]
+    while time.monotonic() < end and not all(f.metrics.exists() for f in folders):
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=120)
+    assert process.returncode == 130
+    stopped = [torch.load(f.checkpoint, weights_only=True)["progress"]["iteration"] for f in folders]
+    assert any(iteration < run.recipe.iterations for iteration, run in zip(stopped, runs, strict=True))
+    for run in runs:
+        for folder in ("packed", "alone"):
+            job.run(run, tmp_path / folder, SOURCE)
+    assert_same_bits(runs, tmp_path / "packed", tmp_path / "alone")
+
+
+def test_a_slurm_task_packs_in_the_same_way(tmp_path: Path) -> None:
+    """Without Slurm: one run fails, the others do not mind, and the task hears of each."""
+    runs = three()
+    RunFolder(tmp_path, runs[1].run_id).metrics.mkdir(parents=True)
+    work = Work(tuple(runs), tmp_path, SOURCE, force=False, requeue=False, cpus=1, comment="test")
+    before = {number: signal.getsignal(number) for number in (signal.SIGUSR2, signal.SIGTERM)}
+    try:
+        codes = task._in_one_process(runs, work, task._attempt("test"), 1, Told())
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert codes == [task.DONE, task.FAILED, task.DONE]
+    assert len(pids(tmp_path, runs)) == 1
+    assert provenance(tmp_path, runs[0])["packed"] == {"runs": 3, "threads": True}
