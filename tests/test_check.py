@@ -83,7 +83,8 @@ def dotted(path: Path) -> None:
 
 
 SHORT, SVG, PNG = "cifar_depth.short.md", "figures/cifar_depth.short.svg", "figures/cifar_depth.short.png"
-WIDTH, HEIGHT = Image.open(ROOT / "tables" / PNG).size
+with Image.open(ROOT / "tables" / PNG) as _picture:
+    WIDTH, HEIGHT = _picture.size
 
 
 @pytest.mark.parametrize(
