@@ -158,7 +158,7 @@ def text(change: Callable[[str], str]) -> Callable[[Path], None]:
         (f"{RUN}/result.json", Path.unlink, "result.json is missing"),
         (f"{RUN}/provenance.json", Path.unlink, "provenance.json is missing"),
         (f"{RUN}/log.txt", lambda path: path.write_text("x"), "no part of what is published of a run"),
-        ("claims.json", lambda path: path.write_text("{}"), "of no table"),
+        ("other.json", lambda path: path.write_text("{}"), "of no table"),
         ("complexity.txt", lambda path: path.write_text("{}"), "of no table"),
         ("somebody/result.json", lambda path: path.write_text("{}"), "spec.json is missing"),
         ("weights/x/evaluation.json", lambda path: path.write_text('{"protocols": {}}'), "evaluation.json is no evaluation"),

@@ -93,7 +93,7 @@ def test_every_mention_of_the_command_is_seen() -> None:
         assert text.count(f"{COMMAND} ") == seen, path.name
 
 
-OTHERS = {"--against"}
+OTHERS = {"--against", "--seconds", "--minutes"}
 """Options of other programs that the docs name."""
 
 

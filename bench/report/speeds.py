@@ -16,6 +16,7 @@ from typing import Any
 from bench.errors import UserError
 from bench.measure.ceilings import Ceilings, floor
 from bench.measure.settings import Kind, Setting
+from bench.spec import parse_arch
 from bench.store import read_json, write_json
 
 FORMAT = 2
@@ -267,3 +268,10 @@ def check(path: Path, new: Machine) -> tuple[list[str], str]:
     machine = "this machine" if old.name == new.name else f"{old.name} (none of this machine there)"
     said = f"{len(compared)} of {len(new.speeds)} loops held against those of {machine} in {path}, by their ratios"
     return regressions(old, new), said
+
+
+def label(net: str) -> str:
+    """The paper's way of writing a net, with the shortcut's option where that is not always A."""
+    arch = parse_arch(net)
+    several = arch.residual and arch.family == "imagenet" and arch.depth < 50
+    return f"{arch.label} {arch.shortcut}" if several else arch.label

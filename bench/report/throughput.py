@@ -7,10 +7,9 @@ from statistics import median
 
 from bench.measure.ceilings import least_bytes, multiply_adds
 from bench.measure.settings import AIMED_AT, WHOLE, settings
-from bench.report import manifest, markdown, terminal
+from bench.report import manifest, markdown, terminal, throughput_figure
 from bench.report.page import Cell, Figure, Manifest, Page, Part, Table, behind, cells, grid
-from bench.report.speeds import THIRD_MINUTE, Machine, Session, Speed
-from bench.spec import parse_arch
+from bench.report.speeds import THIRD_MINUTE, Machine, Session, Speed, label
 
 COMMAND = "python bench/run.py --table throughput --publish"
 WHOLE_COMMAND = f"python bench/run.py --table throughput --only '{WHOLE}*' --publish"
@@ -28,13 +27,6 @@ WHOLE_HEADERS = [
     "net", "execution", "images", "minutes", "images/s", "the reference's", "ratio", "from the third minute on",
     "the reference's", "ratio", "aim",
 ]  # fmt: skip
-
-
-def label(net: str) -> str:
-    """The paper's way of writing a net, with the shortcut's option where that is not always A."""
-    arch = parse_arch(net)
-    several = arch.residual and arch.family == "imagenet" and arch.depth < 50
-    return f"{arch.label} {arch.shortcut}" if several else arch.label
 
 
 def _cells(speed: Speed) -> tuple[Cell, ...]:
@@ -111,8 +103,6 @@ def render(machines: Sequence[Machine]) -> str:
 
 
 def page(machines: Sequence[Machine]) -> Page:
-    from bench.report import throughput_figure
-
     timed = [machine for machine in machines if machine.speeds]
     drawn = Figure(
         "throughput",

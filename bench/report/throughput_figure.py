@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.measure.settings import Setting
 from bench.report.figure import theme
-from bench.report.speeds import Machine, Speed
-from bench.report.throughput import label
+from bench.report.speeds import Machine, Speed, label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
