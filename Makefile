@@ -1,12 +1,15 @@
-# make demo: from nothing to a table.  make test: everything that can be tested here.
+# make demo: from nothing to a table.  make report: every table as one page to open in a browser.  make test: everything that can be tested here.
 # make slurm-up: a real Slurm of several nodes on this machine; make slurm-down ends it.  make test-slurm: what needs one.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-rest test-slurm benchmarks slurm-up slurm-down check regression regression-throughput clean
+.PHONY: demo report test test-rest test-slurm benchmarks slurm-up slurm-down check regression regression-throughput clean
 
 demo: .venv/ready
 	$(BIN)/python bench/run.py --table cifar_depth --schedule smoke
+
+report: .venv/ready
+	$(BIN)/python bench/run.py --table all --report
 
 test: .venv/ready test-rest test-slurm
 
@@ -47,4 +50,4 @@ regression-throughput: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv results tables/*.smoke* tables/figures/*.smoke*
+	rm -rf .venv results tables/report.html tables/*.smoke* tables/figures/*.smoke*

@@ -149,11 +149,11 @@ class Options:
     results: Annotated[Path, tyro.conf.arg(metavar="DIR")] = ROOT / "results"
     """Folder of the runs: checkpoints, curves, results."""
     tables: Annotated[Path, tyro.conf.arg(metavar="DIR")] = ROOT / "tables"
-    """Folder that Markdown and figures are written to."""
+    """Folder that Markdown, figures and report.html are written to."""
     dry_run: Flag = False
     """Print what would be run, and stop."""
     report: Flag = False
-    """Run nothing: write the tables from the runs that are finished."""
+    """Run nothing: write the tables, and report.html, from the runs that are finished."""
     check: Flag = False
     """Write nothing: fail where counts, or the committed tables, differ from what they are made of."""
     force: Flag = False

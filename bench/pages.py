@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import studies
+from bench import plan, studies
 from bench.provenance import ROOT
 from bench.spec import RunSpec
 from bench.store import finished_runs, write_bytes, write_text
@@ -40,6 +40,21 @@ def write(names: Iterable[str], measured: Path, tables: Path) -> list[Path]:
 
     material = contents.Material(finished_runs(measured), measured, measured, {})
     return [path for page in contents.pages(names, material) for path in put(page, tables)]
+
+
+def present(tables: Path) -> set[tuple[str, int, int]]:
+    """The pages in a folder, each as it is now: one that is written anew is another."""
+    return {(path.name, path.stat().st_ino, path.stat().st_mtime_ns) for path in tables.glob("*.md")}
+
+
+def write_report(results: Path, tables: Path) -> Path:
+    """Write report.html from all that is finished, of whichever table; returns its path."""
+    from bench.report import contents, html
+
+    finished, logs = plan.load(results, MEASURED), plan.all_unfinished_logs(results)
+    material = contents.Material(finished, MEASURED, results, logs)
+    write_text(tables / "report.html", html.render(contents.pages(studies.TABLES, material)))
+    return tables / "report.html"
 
 
 def documents(measured: Path) -> dict[Path, str]:

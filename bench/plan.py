@@ -143,3 +143,9 @@ def unfinished_logs(specs: Sequence[RunSpec], results: Path) -> dict[str, str]:
     """Run id -> path of the log, for runs that were started and have no result."""
     folders = [RunFolder(results, spec.run_id) for spec in specs]
     return {folder.run_id: str(folder.log) for folder in folders if not folder.finished() and folder.log.exists()}
+
+
+def all_unfinished_logs(results: Path) -> dict[str, str]:
+    """The same for every run in a results folder."""
+    folders = [RunFolder(results, path.parent.name) for path in sorted(results.glob("*/log.txt"))]
+    return {folder.run_id: str(folder.log) for folder in folders if not folder.finished()}

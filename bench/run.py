@@ -48,7 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from bench.check import check
 
             return check(options)
-        return max(TABLES[name](options) for name in options.table)
+        before = pages.present(options.tables)
+        status = max(TABLES[name](options) for name in options.table)
+        if pages.present(options.tables) != before:
+            print(f"wrote {pages.write_report(options.results, options.tables)}")
+        return status
     except UserError as error:
         print(f"run.py: {error}", file=sys.stderr)
         return 2

@@ -151,7 +151,12 @@ def test_the_manifest_of_runs_says_all_that_the_records_hold(tmp_path: Path) -> 
 
 
 def test_a_cell_without_runs_says_how_to_fill_it() -> None:
-    table = next(cifar_depth.page({}, cifar_depth.PAPER, {"plain-56-s0-x": "/some/log.txt"}).tables)
+    short = cifar_depth.Variant("short", "cifar10", "all")
+    logs = {
+        cifar_depth.PAPER.spec(parse_arch("plain-56"), 1).run_id: "/some/log.txt",
+        short.spec(parse_arch("plain-20"), 0).run_id: "/another/log.txt",
+    }
+    table = next(cifar_depth.page({}, cifar_depth.PAPER, logs).tables)
     texts = {row[0].text: whole(row[4].manifest.parts()) for row in table.rows if row[4].manifest}
     assert "`/some/log.txt`" in texts["plain-56"]
     assert "--only plain-20\n" in texts["plain-20"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -151,14 +152,14 @@ def _cells(row: Row, variant: Variant, logs: dict[str, str]) -> tuple[Cell, ...]
     ours, verdict = Cell(mean_and_spread(row.values("test_error"))), verdict_cell(row.verdict)
     if not row.runs:
         word = "diverged" if row.diverged else "missing"
-        log = _log(row.arch, logs)
+        log = _log(row.arch, variant, logs)
         ours = Cell(word, note=f"No result yet; the end of its log says why: `{log}`." if log else "")
         verdict = Cell(word, word, row.verdict.note)
     elif row.diverged:
         ours = replace(ours, note=f"{len(row.diverged)} more seeds diverged and are not in the mean.")
     found = cells(
         net(row.arch),
-        thousands(_parameters(row.arch)),
+        Cell(thousands(_parameters(row.arch)), manifest=COUNTED),
         *_paper_cells(row.arch),
         ours,
         str(len(row.runs)) if row.runs else "",
@@ -172,6 +173,14 @@ def _cells(row: Row, variant: Variant, logs: dict[str, str]) -> tuple[Cell, ...]
     return behind(found, _manifest(row, variant, logs), range(4, len(HEADERS)))
 
 
+COUNTED = Manifest(
+    "Parameters",
+    lambda: [
+        "Counted in closed form from the architecture. [The table of counts](complexity.md) holds the same against fvcore.",
+        manifest.anew("python bench/run.py --table complexity"),
+    ],
+)
+
 QUANTITIES: manifest.Quantities = (
     ("test error, last", lambda run: run.result.test_error),
     ("best on test", lambda run: run.result.test_error_best),
@@ -184,14 +193,18 @@ def _manifest(row: Row, variant: Variant, logs: dict[str, str]) -> Manifest:
     """What stands behind the row."""
     title, runs = f"{net(row.arch)}, schedule {variant.schedule}", (*row.runs, *row.diverged)
     if not runs:
-        return manifest.of_nothing(title, f"{command(variant)} --only {row.arch.name}", _log(row.arch, logs))
+        return manifest.of_nothing(title, f"{command(variant)} --only {row.arch.name}", _log(row.arch, variant, logs))
     again = f"{command(variant)} --only {row.arch.name} --seeds {1 + max(run.spec.seed for run in runs)} --force"
     return manifest.of_runs(title, runs, QUANTITIES, deviations, choices, again)
 
 
-def _log(arch: Arch, logs: dict[str, str]) -> str | None:
+def _log(arch: Arch, variant: Variant, logs: dict[str, str]) -> str | None:
     """Path of the log of a run of the net that was started and has no result."""
-    return next((path for run_id, path in logs.items() if run_id.startswith(f"{arch.name}-")), None)
+    for run_id, path in logs.items():
+        seed = re.fullmatch(rf"{arch.name}-.*s(\d+)-[0-9a-f]+", run_id)
+        if seed and run_id == variant.spec(arch, int(seed[1])).run_id:  # of this page, and not of another schedule
+            return path
+    return None
 
 
 BEST_NOTE = (

@@ -364,8 +364,8 @@ def _heading(variant: Variant) -> str:
     """What separates these runs from the paper's, in a line; nothing where they may be held against it."""
     if variant.comparable:
         return ""
-    recipe = variant.specs()[0].recipe
-    said = [f"{recipe.iterations:,} iterations, not the paper's 600,000"] if variant.schedule != "paper" else []
+    iterations = variant.specs()[0].recipe.iterations
+    said = [f"{iterations:,} iterations, not the paper's 600,000"] if variant.schedule != "paper" else []
     said += [f"images: {variant.dataset}"] if variant.dataset != "imagenet" else []
     return "; ".join([*said, *(f"{name}={value}" for name, value in variant.changes)])
 
@@ -396,7 +396,7 @@ def _elsewhere(others: Sequence[Evaluation]) -> list[Part]:
 
 def _cost(finished: dict[str, FinishedRun], variant: Variant) -> list[Part]:
     """GPU-hours of each row, from measured speeds where there are some."""
-    estimator = Estimator("cuda", finished.values())
+    estimator = Estimator("cuda", [run for run in finished.values() if run.spec.arch.family == "imagenet"])
     lines, sources = [], dict[str, None]()
     for spec in variant.specs():
         estimate = estimator(spec)

@@ -26,7 +26,7 @@ def of_runs(
 
     def parts() -> list[Part]:
         facts = [run.provenance for run in runs]
-        listed = [_runs(runs, facts, quantities)] if len(runs) <= RUNS_ONE_BY_ONE else put_together(runs)
+        listed = [_runs(runs, facts, quantities)] if len(runs) <= RUNS_ONE_BY_ONE else put_together(runs, facts)
         return [
             f"{len(runs)} run{'s' if len(runs) > 1 else ''}, seed{'s' if len(runs) > 1 else ''} {_seeds(runs)}; "
             f"{sum(run.result.wall_seconds for run in runs) / 3600:,.2f} hours in all.",

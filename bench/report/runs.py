@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
@@ -82,7 +82,9 @@ def provenance(runs: Sequence[FinishedRun]) -> list[Section]:
     """Where each number comes from."""
     if not runs:
         return []
-    parts = [_one_by_one(runs)] if len(runs) <= RUNS_ONE_BY_ONE else put_together(runs)
+    parts = (
+        [_one_by_one(runs)] if len(runs) <= RUNS_ONE_BY_ONE else put_together(runs, (run.provenance for run in runs))
+    )
     return [Section("Runs", parts)]
 
 
@@ -95,11 +97,10 @@ def _threads(facts: dict[str, Any]) -> str:
     return str(facts["threads"]) if facts["device"]["kind"] == "cpu" else ""
 
 
-def put_together(runs: Sequence[FinishedRun]) -> list[Part]:
+def put_together(runs: Sequence[FinishedRun], provenances: Iterable[dict[str, Any]]) -> list[Part]:
     """A line for all seeds of a net that ran on the same kind of machine by the same code."""
     groups: dict[tuple[str, ...], list[tuple[Result, int]]] = {}
-    for run in runs:
-        facts = run.provenance
+    for run, facts in zip(runs, provenances, strict=True):
         where = (facts["device"]["name"], _threads(facts), f"torch {facts['packages']['torch']}", _commit(facts))
         groups.setdefault((net(run.spec.arch), *where), []).append((run.result, facts["restarts"]))
     cells = []

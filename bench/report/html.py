@@ -1,0 +1,177 @@
+"""All pages as one file that opens without a server or a network: tables, curves, and a manifest behind each cell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from bench.report import interactive
+from bench.report.chart import Chart, Style
+from bench.report.markdown import Footnotes
+from bench.report.page import Figure, Manifest, Page, Patch, Table
+from bench.report.verdict import Word
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawn
+
+TEMPLATES = Path(__file__).parent / "templates"
+PATCHES = 20
+PATCH_CHARACTERS = 50_000
+"""The file stays under 5 MB: more patches than these, and longer ones, are only named. Runs keep theirs whole."""
+
+
+def render(pages: Sequence[Page]) -> str:
+    """The report. Raises UserError where the records of a run are damaged."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    markdown = _Markdown({page.name for page in pages})
+    environment.filters.update(md=markdown.blocks, line=markdown.line, slug=slug, kind=lambda part: type(part).__name__)
+    return environment.get_template("report.html").render(
+        pages=pages,
+        book=Book(),
+        words=get_args(Word),
+        tally=tally,
+        charts=charts,
+        library=_trusted(interactive.library()),
+        style=_trusted((TEMPLATES / "report.css").read_text()),
+        script=_trusted((TEMPLATES / "report.js").read_text()),
+    )
+
+
+@dataclass
+class Book:
+    """What is told once and asked for in several places: manifests, patches, footnotes."""
+
+    manifests: list[Manifest] = field(default_factory=list)
+    patches: list[Patch] = field(default_factory=list)
+
+    def manifest(self, manifest: Manifest) -> str:
+        """The id under which a manifest stands."""
+        if manifest not in self.manifests:
+            self.manifests.append(manifest)
+        return f"m{self.manifests.index(manifest)}"
+
+    def patch(self, patch: Patch) -> str:
+        """The id under which a patch stands, whoever has it."""
+        texts = [known.text for known in self.patches]
+        if patch.text not in texts:
+            self.patches.append(patch)
+            texts.append(patch.text)
+        return f"p{texts.index(patch.text)}"
+
+    def shown(self, patch: Patch) -> str:
+        """As much of a patch as the file has room for."""
+        if self.patches.index(patch) >= PATCHES:
+            return "One of too many to show; provenance.json in the folder of the run has it."
+        rest = len(patch.text) - PATCH_CHARACTERS
+        more = f"\n... and {rest:,} characters more: provenance.json in the folder of the run has all."
+        return patch.text[:PATCH_CHARACTERS] + (more if rest > 0 else "")
+
+    def notes(self) -> Notes:
+        return Notes()
+
+
+class Notes(Footnotes):
+    """Footnotes of a page, by number."""
+
+    def number(self, text: str) -> int:
+        self.mark(text)
+        return self.texts.index(text) + 1
+
+    def of(self, table: Table) -> list[tuple[int, str]]:
+        """The notes of a table, in order."""
+        texts = dict.fromkeys(cell.note for row in table.rows for cell in row if cell.note)
+        return sorted((self.number(text), text) for text in texts)
+
+
+def tally(page: Page) -> dict[str, int]:
+    """How often each verdict is given on a page."""
+    given = [cell.word for table in page.tables for row in table.rows for cell in row]
+    return {word: given.count(word) for word in get_args(Word) if word in given}
+
+
+def slug(text: str) -> str:
+    """A text as an id, or as a class."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def charts(figure: Figure) -> dict[str, Any]:
+    """What the template needs of a figure."""
+    chart = figure.chart()
+    if not isinstance(chart, Chart):
+        return {"picture": _picture(chart)}
+    return {
+        "picture": "",
+        "heading": chart.heading,
+        "panels": interactive.values(chart),
+        "square": all(panel.identity for panel in chart.panels),
+        "nets": chart.nets,
+        "kinds": {kind: _sample(style) for kind, style in chart.kinds.items()},
+    }
+
+
+def _picture(drawn: Drawn) -> str:
+    """A figure of matplotlib as the address of an image that holds it."""
+    from base64 import b64encode
+
+    from bench.report.figure import save
+
+    svg = save(drawn, Path("picture"))[Path("picture.svg")]
+    return f"data:image/svg+xml;base64,{b64encode(svg).decode()}"
+
+
+MARKS = {
+    "circle": "●○", "square": "■□", "diamond": "◆◇", "triangle": "▲△", "inverted_triangle": "▼▽", "x": "××", "": "  ",
+}  # fmt: skip
+"""Marker -> filled, hollow."""
+
+
+def _sample(style: Style) -> dict[str, Any]:
+    """How a kind looks, beside its switch."""
+    line = f"{style.width:.1f}px {style.dash} currentcolor"
+    return {"mark": MARKS[style.marker][not style.filled].strip(), "line": line, "opacity": style.opacity}
+
+
+def _trusted(text: str) -> Any:
+    """Our own files and Bokeh's, which stand in the page as they are."""
+    from markupsafe import Markup
+
+    return Markup(text)
+
+
+class _Markdown:
+    """Markdown to HTML; what looks like HTML in it stays text. Tables get what a reader on a phone or by ear needs."""
+
+    def __init__(self, pages: Collection[str]) -> None:
+        from markdown_it import MarkdownIt
+
+        self.pages = pages
+        self.parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+
+    def blocks(self, text: str) -> Any:
+        """Of whole paragraphs. Headings go one level down, under that of their page."""
+        tokens = self.parser.parse(text)
+        for token in tokens:
+            if token.type in ("heading_open", "heading_close"):
+                token.tag = f"h{int(token.tag[1]) + 1}"
+            if token.type == "th_open":
+                token.attrSet("scope", "col")
+            for each in token.children or ():
+                name = str(each.attrGet("href") or "").removesuffix(".md")
+                if each.type == "link_open" and name in self.pages:  # a page of this report
+                    each.attrSet("href", f"#{slug(name)}")
+        return _trusted(self.parser.renderer.render(tokens, self.parser.options, {}))
+
+    def line(self, text: str) -> Any:
+        """Of a text within a line."""
+        return _trusted(self.parser.renderInline(text))

@@ -1,0 +1,36 @@
+"""Charts for HTML: plain values, which report.js hands to Bokeh's script in the browser."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from bench.report.chart import Chart
+
+SCRIPTS = ("bokeh.min.js", "bokeh-api.min.js")
+
+
+def library() -> str:
+    """Bokeh's script, whole, to stand inside of a page."""
+    from importlib.resources import files
+
+    folder = files("bokeh") / "server" / "static" / "js"
+    return "\n".join((folder / name).read_text() for name in SCRIPTS)
+
+
+def values(chart: Chart) -> list[dict[str, Any]]:
+    """Each panel as JSON has it."""
+    panels: list[dict[str, Any]] = _plain([asdict(panel) for panel in chart.panels])
+    return panels
+
+
+def _plain(value: Any) -> Any:
+    """Numbers rounded to what a screen can show; null where there is none."""
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [_plain(each) for each in value]
+    if isinstance(value, float):
+        return None if math.isnan(value) else float(f"{value:.6g}")
+    return value
