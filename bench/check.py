@@ -117,7 +117,7 @@ def measured(folder: Path) -> Iterator[str]:
                 yield from _folder(weights, (record.EVALUATION,))
         elif path.is_dir():
             yield from _folder(path, [name for name in record.FILES if name != record.CHECKPOINT])
-        elif path.suffix != ".json" or path.stem not in studies.TABLES:
+        elif path.suffix != ".json" or path.name.split(".")[0] not in studies.TABLES:
             yield f"{path}: of no table"
 
 

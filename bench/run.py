@@ -230,8 +230,11 @@ def benchmarks(name: str, options: Options) -> int:
     from bench.report import harness, loading
 
     if name == "harness":
-        figures = harness.load(MEASURED / "harness.json")
-        _put(harness.page(figures), options, harness.render_terminal(figures))
+        figures, overheads = (
+            harness.load(MEASURED / "harness.json"),
+            harness.load_overheads(MEASURED / harness.OVERHEAD),
+        )
+        _put(harness.page(figures, overheads), options, harness.render_terminal(figures, overheads))
     else:
         found = loading.load(MEASURED / "loading.json")
         _put(loading.page(found), options, loading.render_terminal(found))

@@ -217,6 +217,11 @@ class RunFolder:
         except (OSError, json.JSONDecodeError) as error:
             raise UserError(f"{self.metrics} is damaged ({error}): move its folder away and run again") from error
 
+    def note(self, **facts: Any) -> None:
+        """Add facts to the run's provenance."""
+        known = read_json(self.provenance) if self.provenance.exists() else {}
+        write_json(self.provenance, {**known, **facts})
+
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
         write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
 

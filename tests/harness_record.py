@@ -20,8 +20,10 @@ LOADING = "test_loading_"
 
 FIGURES = pytest.StashKey[Figures]()
 WAYS = pytest.StashKey[Loading]()
+OVERHEADS = pytest.StashKey[harness.Overheads]()
 SPEEDS = pytest.StashKey[speeds.Machine]()
-NOT_HARNESS = (LOADING, "test_throughput[", "test_whole_run[")
+OVERHEAD = "test_overhead["
+NOT_HARNESS = (LOADING, OVERHEAD, "test_throughput[", "test_whole_run[")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -46,6 +48,9 @@ def pytest_benchmark_update_json(config: pytest.Config, benchmarks: list[Any], o
         config.stash[FIGURES] = _figures(of_harness)
     if of_loading:
         config.stash[WAYS] = _ways(of_loading)
+    if of_runs := [measured for measured in benchmarks if measured.name.startswith(OVERHEAD)]:
+        found = tuple(harness.Overhead(**measured.extra_info) for measured in of_runs)
+        config.stash[OVERHEADS] = harness.Overheads(provenance.cpu_name(), _versions("torch"), _commit(), found)
 
 
 @pytest.fixture
@@ -113,5 +118,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if session.config.getoption("--publish") and exitstatus == 0:
         if FIGURES in session.config.stash:
             harness.save(MEASURED / "harness.json", session.config.stash[FIGURES])
+        if OVERHEADS in session.config.stash:
+            harness.save_overheads(MEASURED / harness.OVERHEAD, session.config.stash[OVERHEADS])
         if WAYS in session.config.stash:
             loading.save(MEASURED / "loading.json", session.config.stash[WAYS])

@@ -92,7 +92,7 @@ def _loading(material: Material) -> Iterator[Page]:
 
 def _harness(material: Material) -> Iterator[Page]:
     if (path := material.measured / "harness.json").exists():
-        yield harness.page(harness.load(path))
+        yield harness.page(harness.load(path), harness.load_overheads(path.with_name(harness.OVERHEAD)))
 
 
 def _third_party(_: Material) -> Iterator[Page]:

@@ -1,4 +1,4 @@
-"""The page of `--table harness`: how the harness itself scales, from what `make benchmarks` measured."""
+"""The page of `--table harness`: what the harness itself costs, from what `make benchmarks` measured."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from bench.errors import UserError
 from bench.report import manifest, markdown, terminal
 from bench.report.page import Cell, Page, Section, Table, behind, cells, grid
+from bench.spec import parse_arch
 from bench.store import read_json, write_json
 
 FORMAT = 1
@@ -21,6 +22,7 @@ class Figure:
 
     name: str
     runs: int
+    """That the command deals with; 0 where it deals with none."""
     seconds: tuple[float, ...]
     """Of each round."""
     peak_mb: int
@@ -42,12 +44,86 @@ class Figures:
     figures: tuple[Figure, ...]
 
 
-AIMS = {"plan_and_submit": "10 s", "status": "2 s", "report": "10 s, 1,000 MB"}
+EPOCH = 391
+"""Iterations between two evaluation points of the paper's schedule."""
+BETWEEN_SAVES = 60.0
+"""Seconds between two checkpoints, of which an evaluation point writes one more."""
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """Where the time of a real run went until it was stopped after an evaluation point: seconds, as its checkpoint has them."""
+
+    net: str
+    execution: str
+    iterations: int
+    points: int
+    saves: int
+    wall: float
+    first: float
+    """Until the first iteration was done, compiling included. Once a run, and in none of the shares."""
+    training: float
+    """All iterations, the first included."""
+    evaluation: float
+    checkpoints: float
+    metrics: float
+
+    @property
+    def iteration(self) -> float:
+        return (self.training - self.first) / (self.iterations - 1)
+
+    @property
+    def estimated(self) -> bool:
+        """Whether fewer iterations than an epoch were trained, so that the epoch is put together from its parts."""
+        return self.iterations < EPOCH
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Percent of an epoch's time that is no training iteration, by part; `all` of them last."""
+        steady = self.wall - self.first
+        other = steady - (self.training - self.first) - self.evaluation - self.checkpoints - self.metrics
+        parts = {
+            "evaluation": self.evaluation,
+            "checkpoints": self.checkpoints,
+            "metrics": self.metrics,
+            "other": other,
+        }
+        if self.estimated:
+            evaluation = self.evaluation / self.points
+            saves = 1 + (EPOCH * self.iteration + evaluation) / BETWEEN_SAVES
+            of_steady = {name: seconds / steady for name, seconds in parts.items()}
+            parts["evaluation"], parts["checkpoints"] = evaluation, saves * self.checkpoints / max(1, self.saves)
+            fixed = EPOCH * self.iteration + parts["evaluation"] + parts["checkpoints"]
+            steady = fixed / (1 - of_steady["metrics"] - of_steady["other"])
+            parts |= {name: of_steady[name] * steady for name in ("metrics", "other")}
+        found = {name: 100 * seconds / steady for name, seconds in parts.items()}
+        return {**found, "all": sum(found.values())}
+
+
+@dataclass(frozen=True)
+class Overheads:
+    """What runs of each depth spend beside training, and where that was measured."""
+
+    machine: str
+    software: str
+    commit: str
+    overheads: tuple[Overhead, ...]
+
+
+AIMS = {
+    "help": "1 s", "dry_run": "1 s", "complexity": "60 s", "plan_and_submit": "10 s", "status": "2 s",
+    "report": "10 s, 1,000 MB",
+}  # fmt: skip
 WORDS = {
+    "help": "`--help`",
+    "dry_run": "`--table cifar_depth --seeds 5 --dry-run`",
+    "complexity": "`--table complexity`, ResNet-1202 among its nets",
     "plan_and_submit": "`--cluster slurm`: plan and submit, nothing sent before",
     "status": "`--status`, all of them queued",
     "report": "`--report` from finished runs of the paper's length",
 }
+NETS = ("resnet-20-A", "resnet-32-A", "resnet-44-A", "resnet-56-A", "resnet-110-A", "resnet-1202-A")
+"""Whose overhead is measured: every depth."""
 
 
 def save(path: Path, figures: Figures) -> None:
@@ -70,18 +146,49 @@ def _figure(data: dict[str, Any]) -> Figure:
     return Figure(**{**data, "seconds": tuple(data["seconds"])})
 
 
+def save_overheads(path: Path, overheads: Overheads) -> None:
+    write_json(path, {"format": FORMAT, **asdict(overheads)})
+
+
+def load_overheads(path: Path) -> Overheads | None:
+    """The committed shares; None where there are none yet. Raises UserError where the file is damaged."""
+    if not path.exists():
+        return None
+    data = read_json(path)
+    try:
+        if data.pop("format", None) != FORMAT:
+            raise ValueError(f"not of version {FORMAT}")
+        return Overheads(**{**data, "overheads": tuple(Overhead(**each) for each in data["overheads"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({error}): measure anew with `make benchmarks`") from error
+
+
 HEADERS = ["command", "runs", "seconds, median", "lowest", "highest", "rounds", "memory, MB", "aim"]
 NUMERIC = (1, 2, 3, 4, 5, 6)
 
 
+OVERHEAD_HEADERS = [
+    "net", "execution", "iterations trained", "ms/iteration", "evaluation", "checkpoints", "metrics", "other", "in all", "aim",
+]  # fmt: skip
+OVERHEAD = "harness.overhead.json"
+"""In tables/measured."""
+
+
 def table(figures: Figures) -> Table:
-    return Table(HEADERS, [_cells(figures, figure) for figure in figures.figures], NUMERIC)
+    known = {figure.name: figure for figure in figures.figures}
+    lines = [
+        _row(figures, known[name])
+        if name in known
+        else cells(words, "", Cell("missing", "missing"), "", "", "", "", AIMS[name])
+        for name, words in WORDS.items()
+    ]
+    return Table(HEADERS, lines, NUMERIC)
 
 
-def _cells(figures: Figures, figure: Figure) -> tuple[Cell, ...]:
+def _row(figures: Figures, figure: Figure) -> tuple[Cell, ...]:
     found = cells(
         WORDS[figure.name],
-        f"{figure.runs:,}",
+        f"{figure.runs:,}" if figure.runs else "",
         f"{median(figure.seconds):.2f}",
         f"{min(figure.seconds):.2f}",
         f"{max(figure.seconds):.2f}",
@@ -93,16 +200,30 @@ def _cells(figures: Figures, figure: Figure) -> tuple[Cell, ...]:
     return behind(found, manifest.of_benchmark(WORDS[figure.name], rounds, _where(figures)), range(2, 7))
 
 
-def render_terminal(figures: Figures) -> str:
-    return terminal.render(table(figures))
+def overhead_table(overheads: Overheads | None) -> Table:
+    known = {overhead.net: overhead for overhead in overheads.overheads} if overheads else {}
+    lines = []
+    for net in NETS:
+        name, aim = parse_arch(net).label, "5 %"
+        if (one := known.get(net)) is None:
+            lines.append(cells(name, "", "", "", Cell("missing", "missing"), "", "", "", "", aim))
+        else:
+            shares = [f"{share:.1f} %" for share in one.shares.values()]
+            trained = f"{one.iterations:,}" + (", the rest estimated" if one.estimated else "")
+            lines.append(cells(name, one.execution, trained, f"{1000 * one.iteration:.0f}", *shares, aim))
+    return Table(OVERHEAD_HEADERS, lines, range(2, 9))
 
 
-def render(figures: Figures) -> str:
+def render_terminal(figures: Figures, overheads: Overheads | None) -> str:
+    return terminal.render(table(figures)) + "\n\n" + terminal.render(overhead_table(overheads))
+
+
+def render(figures: Figures, overheads: Overheads | None) -> str:
     """The page in Markdown."""
-    return markdown.render(page(figures))
+    return markdown.render(page(figures, overheads))
 
 
-def page(figures: Figures) -> Page:
+def page(figures: Figures, overheads: Overheads | None) -> Page:
     return Page(
         "harness",
         "The harness itself",
@@ -111,6 +232,16 @@ def page(figures: Figures) -> Page:
             table(figures),
             _traffic(figures),
             f"Measured on {_where(figures)}. `make benchmarks` measures anew. Nothing is asserted on seconds.",
+            "## A run's own overhead",
+            "Share of an epoch, evaluated at its end, that is no training iteration: tests of 10,000 images, checkpoints, "
+            "curves with logs and heartbeats, and all else. Each from a real run on CIFAR-10 by the paper's recipe, started "
+            "by the command and stopped after its first evaluation point. What is done once a run (starting, compiling, and "
+            "a test of the 50,000 training images at the end) is not in it. Where fewer iterations were trained than an "
+            "epoch has, the epoch is put together from the measured parts, with a checkpoint each minute.",
+            overhead_table(overheads),
+            f"Measured on {overheads.machine}, {overheads.software}; commit {overheads.commit}."
+            if overheads
+            else "missing: `make benchmarks` measures them.",
         ],
     )
 

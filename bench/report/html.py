@@ -95,8 +95,8 @@ class Notes(Footnotes):
 
 
 def tally(page: Page) -> dict[str, int]:
-    """How often each verdict is given on a page."""
-    given = [cell.word for table in page.tables for row in table.rows for cell in row]
+    """How often each verdict is given on a page. Claims have words of their own, and a verdict's colours alone."""
+    given = [cell.word for table in page.tables for row in table.rows for cell in row if cell.text == cell.word]
     return {word: given.count(word) for word in get_args(Word) if word in given}
 
 

@@ -16,7 +16,7 @@ TABLES: dict[str, str] = {
     "claims": "The paper's sentences, each with a verdict: holds, contradicted, undecided, not run",
     "calibration": calibration.TITLE,
     "third_party": "What other people's reproductions report beside the paper, each with its protocol",
-    "harness": "How the harness itself scales: submission, status, report",
+    "harness": "What the harness itself costs: answers, submission, status, report, and a run beside training",
     "throughput": "How fast the nets train and are tested, against the common loop and the machine's best",
     "loading": "How many images a core makes ready for an ImageNet net, against the usual ways",
 }

@@ -29,6 +29,11 @@ class Progress:
     """Seconds spent on iterations, all attempts."""
     wall_seconds: float = 0.0
     """Seconds spent in all, all attempts."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Of them, by part: `first` iterations of each attempt, compiling included (also in `train_seconds`), `evaluation`,
+    `checkpoints`, `metrics` (curves, logs, heartbeats), and the tests at the very `end`."""
+    saves: int = 0
+    """Checkpoints written, this one not counted."""
     attempts: int = 0
     execution: str | None = None
     """How its iterations were executed."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +77,7 @@ def train(
             run.collect()
             if at_point and not run.diverged:
                 run.evaluate()
-            on_report(run.report(at_point))
+            run.tell(on_report, at_point)
             last_report = time.monotonic()
         last = run.diverged or run.now.iteration == recipe.iterations
         due = time.monotonic() - last_save > CHECKPOINT_SECONDS or (at_point and run.saves_cheaply())
@@ -88,8 +89,12 @@ def train(
             processes.wait()  # nobody leaves before the checkpoint is written
             raise Interrupted(f"{spec.run_id} stopped at iteration {run.now.iteration}")
     if not run.diverged:
-        feed.after(run.net, folder, should_stop)
-    return run.result()
+        with run.clocked("end"):
+            feed.after(run.net, folder, should_stop)
+    result = run.result()
+    if processes.first:
+        folder.note(seconds={"training": run.now.train_seconds, **run.now.seconds})
+    return result
 
 
 class _Run:
@@ -130,15 +135,28 @@ class _Run:
     def warming_up(self) -> bool:
         return self.recipe.warmup_lr is not None and self.now.warmup_ended is None
 
+    @contextmanager
+    def clocked(self, part: str) -> Iterator[None]:
+        """Note the seconds that a part of the run takes, and start the training clock anew after it."""
+        began = time.monotonic()
+        yield
+        self.step_clock = time.monotonic()
+        self.note(part, self.step_clock - began)
+
+    def note(self, part: str, seconds: float) -> None:
+        self.now.seconds[part] = self.now.seconds.get(part, 0.0) + seconds
+
     def step(self) -> None:
         """One iteration: a batch, its gradient, one SGD update."""
-        now, recipe = self.now, self.recipe
+        now, recipe, first = self.now, self.recipe, self.here_images == 0
         rate = learning_rate(recipe, now.iteration, self.warming_up, self.drops)
         set_learning_rate(self.optimiser, rate, recipe.momentum_form)
         self.advance(rate)
         now.seen += recipe.batch
         now.iteration += 1
         self.here_images += recipe.batch
+        if first:
+            self.note("first", time.monotonic() - self.started)
         if self.warming_up:
             self.watch_warmup(int(self.processes.total(self.iteration.last_wrong.clone())))
 
@@ -167,25 +185,31 @@ class _Run:
     def evaluate(self) -> None:
         """Add an evaluation point to the metrics. All processes test their part and note the same."""
         now = self.now
-        self.processes.share_buffers(self.net)
-        if now.iteration == self.recipe.iterations and self.recipe.bn_statistics == "recomputed":
-            self.feed.average_statistics(self.net)
-        point: dict[str, Any] = {
-            "iteration": now.iteration,
-            "epoch": now.iteration * self.recipe.batch / self.feed.train_images,
-            "lr": self.optimiser.param_groups[0]["lr"],
-            "train_loss": now.loss_sum / now.seen,
-            "train_error": 100 * now.wrong / now.seen,
-            "test_error": self.feed.test_error(self.net),
-            "validation_error": self.feed.validation_error(self.net),
-            "images_per_second": self.rate(),
-        }
+        with self.clocked("evaluation"):
+            self.processes.share_buffers(self.net)
+            if now.iteration == self.recipe.iterations and self.recipe.bn_statistics == "recomputed":
+                self.feed.average_statistics(self.net)
+            point: dict[str, Any] = {
+                "iteration": now.iteration,
+                "epoch": now.iteration * self.recipe.batch / self.feed.train_images,
+                "lr": self.optimiser.param_groups[0]["lr"],
+                "train_loss": now.loss_sum / now.seen,
+                "train_error": 100 * now.wrong / now.seen,
+                "test_error": self.feed.test_error(self.net),
+                "validation_error": self.feed.validation_error(self.net),
+                "images_per_second": self.rate(),
+            }
         now.metrics.append(point)
         now.loss_sum, now.wrong, now.seen = 0.0, 0, 0
         self.drops = drops_so_far(self.recipe, now.metrics)
-        if self.processes.first:
-            self.folder.write_metrics(now.metrics)
-        self.step_clock = time.monotonic()
+        with self.clocked("metrics"):
+            if self.processes.first:
+                self.folder.write_metrics(now.metrics)
+
+    def tell(self, on_report: Callable[[Report], None], evaluated: bool) -> None:
+        """Say how the run stands, to whoever shows it, logs it or keeps its heartbeat."""
+        with self.clocked("metrics"):
+            on_report(self.report(evaluated))
 
     def rate(self) -> float:
         """Training images per second of this attempt, evaluation left out."""
@@ -219,9 +243,10 @@ class _Run:
         self.collect()
         self.now.wall_seconds += time.monotonic() - self.clock
         self.clock = time.monotonic()
-        if self.processes.first:
-            checkpoint.save(self.folder, self.spec, self.net, self.optimiser, self.now)
-        self.step_clock = time.monotonic()
+        with self.clocked("checkpoints"):
+            if self.processes.first:
+                checkpoint.save(self.folder, self.spec, self.net, self.optimiser, self.now)
+        self.now.saves += 1
         self.seconds_saving += self.step_clock - began
 
     def result(self) -> Result:
@@ -231,7 +256,8 @@ class _Run:
         last = points[-1] if points and not self.diverged else None
         held_out = bool(points) and points[-1]["validation_error"] is not None
         by_validation = min(points, key=lambda p: p["validation_error"]) if held_out else None
-        full = None if self.diverged else self.feed.train_error(self.net)
+        with self.clocked("end"):
+            full = None if self.diverged else self.feed.train_error(self.net)
         return Result(
             run_id=self.spec.run_id,
             status="diverged" if self.diverged else "done",

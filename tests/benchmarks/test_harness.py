@@ -1,4 +1,4 @@
-"""How the harness itself scales: a thousand runs in the queue, ten thousand finished. Measured, never asserted."""
+"""What the harness itself costs: answers, counts, a thousand runs in the queue, ten thousand finished. Never asserted."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import slurm_site
 from conftest import Command
 from slurm_site import Site, Table
 
+from bench.measure.ceilings import cores
 from bench.report.cifar_depth import PAPER
 from bench.spec import FORMAT
 from bench.store import Result, RunFolder, finished_runs
@@ -34,6 +35,7 @@ class Watched:
     def __init__(self, folder: Path, site: Site | None = None) -> None:
         self.log, self.peak_mb = folder / "calls", 0
         self.environment = dict(site.environment if site else os.environ)
+        self.environment["OMP_NUM_THREADS"] = str(cores())
         for name in COMMANDS if site else ():
             script = folder / name
             script.write_text(f'#!/bin/sh\necho {name} >> "{self.log}"\nexec {shutil.which(name)} "$@"\n')
@@ -78,6 +80,31 @@ SEND = ("--cluster", "slurm", "--profile", "cpu", "--cpus", 1, "--mem", "1500M")
 def study(folder: Path, site: Site, seeds: int) -> Table:
     folder.mkdir()
     return Table(folder, site, "--only", "resnet-20-A", "--seeds", str(seeds))
+
+
+def test_help(benchmark: Any, tmp_path: Path) -> None:
+    command, watched = Command(tmp_path), Watched(tmp_path)
+    said = benchmark.pedantic(watched, args=(command, "--help"), rounds=7, warmup_rounds=1)
+    assert "--table" in said
+    benchmark.extra_info.update(runs=0, peak_mb=watched.peak_mb)
+
+
+def test_dry_run(benchmark: Any, tmp_path: Path) -> None:
+    command, watched = Command(tmp_path), Watched(tmp_path)
+    arguments = (command, "--table", "cifar_depth", "--seeds", 5, "--dry-run")
+    said = benchmark.pedantic(watched, args=arguments, rounds=7, warmup_rounds=1)
+    runs = 5 * len(ARCHS)
+    assert said.startswith(f"{runs} runs in ")
+    benchmark.extra_info.update(runs=runs, peak_mb=watched.peak_mb)
+
+
+@pytest.mark.timeout(0)
+def test_complexity(benchmark: Any, tmp_path: Path) -> None:
+    """Every net counted anew."""
+    command, watched = Command(tmp_path), Watched(tmp_path)
+    said = benchmark.pedantic(watched, args=(command, "--table", "complexity"), rounds=3)
+    assert "ResNet-1202" in said
+    benchmark.extra_info.update(runs=0, peak_mb=watched.peak_mb)
 
 
 def test_plan_and_submit(benchmark: Any, watched: Watched, busy_site: Site, tmp_path: Path) -> None:
