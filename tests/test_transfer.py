@@ -128,7 +128,7 @@ def test_export_import_and_report_give_the_same_pages(command: Command, made: Ma
     assert said.count(": new\n") == 2
     do(*TWO, "--report", "--results", command.results, "--tables", command.tables)
     assert content(command.tables) == content(made.tables)
-    assert len(content(command.tables)) == 5  # page, and two figures as SVG and PNG
+    assert len(content(command.tables)) == 6  # page, two figures as SVG and PNG, report.html
     moved = content(command.results)
     assert moved == {name: data for name, data in content(made.results).items() if Path(name).name in RECORDS}
     assert len(moved) == 8
