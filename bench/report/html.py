@@ -81,16 +81,20 @@ class Book:
         return Notes()
 
 
+@dataclass
 class Notes(Footnotes):
     """Footnotes of a page, by number."""
+
+    told: set[str] = field(default_factory=set)
 
     def number(self, text: str) -> int:
         self.mark(text)
         return self.texts.index(text) + 1
 
     def of(self, table: Table) -> list[tuple[int, str]]:
-        """The notes of a table, in order."""
-        texts = dict.fromkeys(cell.note for row in table.rows for cell in row if cell.note)
+        """The notes that a table is the first to have, in order."""
+        texts = {cell.note for row in table.rows for cell in row if cell.note} - self.told
+        self.told |= texts
         return sorted((self.number(text), text) for text in texts)
 
 
