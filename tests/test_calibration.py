@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 from scipy import stats
 
-from bench import run
+from bench import check, run
 from bench.errors import UserError
 from bench.report import calibration as pages
 from bench.report import verdict
@@ -171,12 +171,16 @@ def test_the_command_shows_what_is_committed(tmp_path: Path, capsys: pytest.Capt
 
 def test_publishing_writes_simulation_and_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole command, with fewer cells. Nothing is left where it fails."""
-    monkeypatch.setattr(run, "MEASURED", tmp_path / "measured")
+    for module in (run, check):
+        monkeypatch.setattr(module, "MEASURED", tmp_path / "measured")
+    (tmp_path / "measured").mkdir()
     monkeypatch.setattr(pages.simulate, "__defaults__", (500, None))
     places = ("--tables", str(tmp_path / "tables"))
-    assert run.main([*CALIBRATION, "--check", *places]) == 2  # nothing committed yet
+    assert run.main([*CALIBRATION, "--report", *places]) == 2  # nothing committed yet
     assert run.main([*CALIBRATION, "--publish", *places]) in (0, 1)  # so few cells may lie outside by chance
     assert load(tmp_path / "measured" / "calibration.json").cells == 500
     assert run.main([*CALIBRATION, "--check", *places]) == 0
     shutil.rmtree(tmp_path / "measured")
+    (tmp_path / "measured").mkdir()
+    assert run.main([*CALIBRATION, "--check", *places]) == 1  # a page that nothing gives
     assert run.main([*CALIBRATION, "--report", *places]) == 2
