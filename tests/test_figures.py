@@ -92,7 +92,7 @@ def test_all_figures_of_the_issue_are_there(charts: dict[str, Chart]) -> None:
     assert set(fourth.kinds) >= {"validation error", "the paper's validation error"}
     depth = charts["cifar_depth.depth"].panels[0]
     lines = {f"{family}, {whose}" for family in ("plain", "residual") for whose in ("ours", "the paper's")}
-    others = {"others, same protocol", "others, not comparable"}
+    others = {"others, same protocol", "others, another protocol"}
     assert {series.kind for series in depth.series} == lines | others
     assert {series.kind for series in charts["cifar_depth.short.depth"].panels[0].series} == lines
     assert charts["cifar_depth.against"].panels[0].identity

@@ -11,7 +11,7 @@ from bench.report import markdown, points, published, terminal
 from bench.report.chart import Chart
 from bench.report.page import Cell, Figure, Page, Part, Table, cells, grid
 
-SAME, OTHER = "same protocol", "not comparable"
+SAME, OTHER = "same protocol", "another protocol"
 WHERE = "What others report stands beside the paper's in [a table of its own](third_party.md), each with its protocol."
 
 
@@ -71,7 +71,7 @@ def _error(number: Reported) -> str:
     return f"{number.error:.2f}" + (f" ± {number.spread}" if number.spread else "")
 
 
-HEADERS = ["net", "paper, %", "theirs, %", "who", "protocol", "may be compared", "other than in the paper", "note"]
+HEADERS = ["net", "paper, %", "theirs, %", "who", "protocol", "protocol is", "other than in the paper", "note"]
 
 
 def table(some: Sequence[Reported]) -> Table:
