@@ -14,6 +14,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -338,14 +339,31 @@ class FinishedRun:
 
 def finished_runs(results: Path) -> dict[str, FinishedRun]:
     """Every finished run in a results folder, by id. Raises UserError, naming the file, where one is damaged."""
-    runs = {}
-    for path in sorted(results.glob("*/result.json")):
-        folder = RunFolder(results, path.parent.name)
-        spec = read_spec(folder.spec)
-        if spec.run_id != folder.run_id:
-            raise UserError(f"{folder.spec} is of run {spec.run_id}: its folder must have that name")
-        runs[spec.run_id] = FinishedRun(spec, folder.read_result(), folder)
-    return runs
+    found = (_finished(RunFolder(results, path.parent.name)) for path in sorted(results.glob("*/result.json")))
+    return {run.spec.run_id: run for run in found}
+
+
+def _finished(folder: RunFolder) -> FinishedRun:
+    """A finished run, read once for as long as its two files stay as they are: pages and report ask for the same."""
+    stamps = [(s.st_ino, s.st_mtime_ns, s.st_size) for s in (folder.result.stat(), _stat(folder.spec))]
+    return _read_finished(folder, tuple(stamps))
+
+
+def _stat(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}): mend that and give the same command again"
+        ) from error
+
+
+@cache
+def _read_finished(folder: RunFolder, stamps: tuple[tuple[int, int, int], ...]) -> FinishedRun:
+    spec = read_spec(folder.spec)
+    if spec.run_id != folder.run_id:
+        raise UserError(f"{folder.spec} is of run {spec.run_id}: its folder must have that name")
+    return FinishedRun(spec, folder.read_result(), folder)
 
 
 def read_spec(path: Path) -> RunSpec:
