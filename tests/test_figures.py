@@ -93,8 +93,11 @@ def test_all_figures_of_the_issue_are_there(charts: dict[str, Chart]) -> None:
     depth = charts["cifar_depth.depth"].panels[0]
     lines = {f"{family}, {whose}" for family in ("plain", "residual") for whose in ("ours", "the paper's")}
     others = {"others, same protocol", "others, another protocol"}
-    assert {series.kind for series in depth.series} == lines | others
-    assert {series.kind for series in charts["cifar_depth.short.depth"].panels[0].series} == lines
+    assert {series.end for series in depth.series} == {*lines, ""}
+    assert {series.kind for series in depth.series} == {"ours", "the paper's", *others}
+    short = charts["cifar_depth.short.depth"].panels[0].series
+    assert {series.end for series in short} == lines
+    assert {(series.net, series.kind) for series in short} == {tuple(line.split(", ")) for line in lines}
     assert charts["cifar_depth.against"].panels[0].identity
 
 

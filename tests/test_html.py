@@ -287,6 +287,8 @@ def test_it_is_readable_on_a_phone(phone: Any) -> None:
     )
     assert len(wide) >= 5
     assert all(overflow == "auto" and size >= 12 for overflow, size in wide)
+    names = "all => Math.max(...all.map((each) => each.getBoundingClientRect().width))"
+    assert phone.eval_on_selector_all("main tbody th", names) <= PHONE["width"] / 2  # room beside what stays in place
     ours = cell(phone, "cifar-depth-short", "ResNet-56", "verdict")
     ours.scroll_into_view_if_needed()
     box, net = ours.bounding_box(), cell(phone, "cifar-depth-short", "ResNet-56", "net").bounding_box()

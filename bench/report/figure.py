@@ -126,7 +126,7 @@ def _legend(chart: Chart) -> list[Line2D]:
     """What the styles mean; not what a curve says itself where it ends."""
     from matplotlib.lines import Line2D
 
-    named = {series.kind for panel in chart.panels for series in panel.series if series.end == series.kind}
+    named = {series.kind for panel in chart.panels for series in panel.series if series.end and series.style.marker}
     lines = {kind: style for kind, style in chart.kinds.items() if kind not in named}
     handles = [Line2D([], [], label=kind, **_look(style, "0.25")) for kind, style in lines.items()]
     if any(panel.identity for panel in chart.panels):

@@ -62,14 +62,14 @@ def against_depth(points: Sequence[Point], others: Sequence[Point] = ()) -> Char
                 if p.residual == residual and (number := p.ours if whose == "ours" else p.paper) is not None
             ]
             if found:
-                name, marker = f"{family}, {whose}", replace(style, marker="square" if residual else "circle")
-                series.append(_values(name, name, found, shade, marker, name))
+                marker = replace(style, marker="square" if residual else "circle")
+                series.append(_values(family, whose, found, shade, marker, f"{family}, {whose}"))
     for word in dict.fromkeys(p.word for p in others):
-        for residual, shade in ((False, PLAIN), (True, RESIDUAL)):
+        for residual, family, shade in ((False, "plain", PLAIN), (True, "residual", RESIDUAL)):
             found = [(p.depth, p.ours, p.net) for p in others if (p.word, p.residual) == (word, residual) and p.ours]
             if found:
                 style = Style(0, marker="x" if word == "another protocol" else "diamond", order=1)
-                series.append(_values(f"others, {word}", f"others, {word}", found, shade, style))
+                series.append(_values(family, f"others, {word}", found, shade, style))
     depths = sorted({p.depth for p in (*points, *others)})
     return Chart([Panel("", Axis("layers", 0.8 * depths[0], 1.25 * depths[-1], True, depths), _errors(series), series)])
 

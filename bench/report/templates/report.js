@@ -14,8 +14,8 @@ function draw(panel, place) {
     background_fill_color: null, border_fill_color: null, outline_line_color: null,
   });
   plot.title.setv({ align: "center", text_font: FONT, text_font_style: "normal", text_font_size: "14px" });
-  for (const [side, axis] of [[plot.xaxis, x], [plot.yaxis, y]]) dress(side, axis);
   plot.grid.grid_line_color = "#ececec";
+  for (const [side, grid, axis] of [[plot.xaxis, plot.xgrid, x], [plot.yaxis, plot.ygrid, y]]) dress(side, grid, axis);
   for (const mark of panel.marks) plot.line([mark, mark], [y.low, y.high], { line_color: "#d0d0d0" });
   if (panel.identity) plot.line([x.low, x.high], [y.low, y.high], { line_color: "#909090" });
   const drawn = panel.series.toSorted((a, b) => a.style.order - b.style.order).flatMap((each) => curve(plot, each));
@@ -25,7 +25,7 @@ function draw(panel, place) {
   return Bokeh.Plotting.show(plot, place).then((view) => drawn.map((renderer) => ({ renderer, view })));
 }
 
-function dress(side, axis) {
+function dress(side, grid, axis) {
   side.axis_label = axis.label;
   for (const text of ["axis_label", "major_label"]) {
     side[`${text}_text_font`] = FONT;
@@ -36,7 +36,7 @@ function dress(side, axis) {
   side.axis_line_color = side.major_tick_line_color = INK;
   side.minor_tick_line_color = null;
   if (axis.ticks.length) {
-    side.ticker = new Bokeh.FixedTicker({ ticks: axis.ticks });
+    side.ticker = grid.ticker = new Bokeh.FixedTicker({ ticks: axis.ticks });
     side.major_label_overrides = new Map(axis.ticks.map((tick) => [tick, String(tick)]));
   }
 }
