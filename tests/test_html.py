@@ -15,9 +15,9 @@ from conftest import Command
 
 from bench import plan
 from bench.options import parse
-from bench.report import cifar_depth
+from bench.report import cifar_depth, html
 from bench.report.html import Book
-from bench.report.page import Patch
+from bench.report.page import Page, Patch
 from bench.spec import parse_arch
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -318,6 +318,20 @@ def test_it_prints(opened: Callable[..., Any]) -> None:
     paper = page.pdf(prefer_css_page_size=True)
     assert paper.startswith(b"%PDF")
     assert 8 < paper.count(b"/Type /Page\n") + paper.count(b"/Type /Page ") + paper.count(b"/Type /Page/") < 60
+
+
+def test_a_page_of_words_alone_is_shown_too() -> None:
+    """What a new table needs at the least: Markdown."""
+    words = (
+        "See [others](third_party.md) and <script>alert(1)</script>.\n\n## Part\n\n| net | p |\n|:--|--:|\n| a | 0.05 |"
+    )
+    text = html.render([Page("claims", "Claims", [words]), Page("third_party", "Others", [])]).partition("<script>")[0]
+    assert '<section id="claims"' in text
+    assert '<a href="#third-party">others</a> and &lt;script&gt;alert(1)&lt;/script&gt;' in text
+    assert "<h3>Part</h3>" in text
+    assert 'tabindex="0"><table>' in text
+    assert '<th scope="col"' in text
+    assert ">0.05</td>" in text
 
 
 def test_long_and_many_patches_do_not_fill_the_file() -> None:

@@ -50,7 +50,7 @@ def render(pages: Sequence[Page]) -> str:
 
 @dataclass
 class Book:
-    """What is told once and asked for in several places: manifests, patches, footnotes."""
+    """What is told once and asked for in several places."""
 
     manifests: list[Manifest] = field(default_factory=list)
     patches: list[Patch] = field(default_factory=list)
@@ -78,6 +78,7 @@ class Book:
         return patch.text[:PATCH_CHARACTERS] + (more if rest > 0 else "")
 
     def notes(self) -> Notes:
+        """Footnotes of a new page."""
         return Notes()
 
 
@@ -153,14 +154,19 @@ def _trusted(text: str) -> Any:
     return Markup(text)
 
 
+_SCROLL = '<div class="scroll" role="region" aria-label="table" tabindex="0">'
+
+
 class _Markdown:
-    """Markdown to HTML; what looks like HTML in it stays text. Tables get what a reader on a phone or by ear needs."""
+    """Markdown to HTML; what looks like HTML in it stays text. Tables scroll on a phone, as those of the template do."""
 
     def __init__(self, pages: Collection[str]) -> None:
         from markdown_it import MarkdownIt
 
         self.pages = pages
         self.parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+        for rule, html in (("table_open", f"{_SCROLL}<table>"), ("table_close", "</table></div>")):
+            self.parser.add_render_rule(rule, lambda *_, html=html: html)
 
     def blocks(self, text: str) -> Any:
         """Of whole paragraphs. Headings go one level down, under that of their page."""
