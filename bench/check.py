@@ -14,8 +14,8 @@ from bench.pages import MEASURED
 from bench.record import Unsound
 from bench.store import RunFolder
 
-UNCOMMITTED = "*.smoke*"
-"""Pages that .gitignore names, and the check passes over."""
+UNCOMMITTED = ("*.smoke*", "report.html")
+"""What .gitignore names, and the check passes over."""
 OF_PEOPLE = ("measured", "published")
 """What is in tables/ and no program renders."""
 SHOWN = 120
@@ -92,7 +92,7 @@ def _strays(tables: Path, written: Collection[str], names: Collection[str]) -> l
     lines = []
     for path in sorted(tables.rglob("*")):
         name = path.relative_to(tables)
-        if path.is_dir() or name.parts[0] in OF_PEOPLE or path.match(UNCOMMITTED) or str(name) in written:
+        if path.is_dir() or name.parts[0] in OF_PEOPLE or any(map(path.match, UNCOMMITTED)) or str(name) in written:
             continue
         if path.name.split(".")[0] in names or set(names) >= studies.TABLES.keys():
             lines.append(f"{path}: no results in tables/measured give this page")

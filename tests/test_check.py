@@ -26,7 +26,7 @@ FIRST = f"{finished_runs(MEASURED)[RUN].result.test_error:.2f}"
 @pytest.fixture
 def tables(tmp_path: Path) -> Path:
     """What is committed of the tables, without what is local."""
-    ignored = shutil.ignore_patterns(check.UNCOMMITTED, *check.OF_PEOPLE)
+    ignored = shutil.ignore_patterns(*check.UNCOMMITTED, *check.OF_PEOPLE)
     return shutil.copytree(ROOT / "tables", tmp_path / "tables", ignore=ignored)
 
 
@@ -65,6 +65,7 @@ def test_what_is_committed_passes(tables: Path, capsys: pytest.CaptureFixture[st
     assert lines(tables, capsys, *names) == []
     (tables / "cifar_depth.smoke.md").write_text("of this machine alone")
     (tables / "figures" / "cifar_depth.smoke.svg").write_text("of this machine alone")
+    (tables / "report.html").write_text("of this machine alone")
     assert lines(tables, capsys, *names) == []
 
 
@@ -193,7 +194,7 @@ def test_a_run_under_another_name_is_found(tmp_path: Path) -> None:
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("a checkout")
     for name in ("bench", "models", "slurm", "tables"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", check.UNCOMMITTED))
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.smoke*"))
     shutil.copy(ROOT / "REPRODUCE.md", folder)
     return folder
 

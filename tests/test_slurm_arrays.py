@@ -63,7 +63,8 @@ def test_cancel_ends_this_table_and_nothing_else(table: Tables, tmp_path: Path) 
     other = study.site.call("sbatch", "--parsable", f"--output={tmp_path}/o", "--wrap=sleep 60").strip()
     study.send()
     study("--only", "plain-20", "--cancel")
-    assert next(iter(study.status().values())).startswith("failed   cancelled")
+    cancelled = lambda: next(iter(study.status().values())).startswith("failed   cancelled")  # noqa: E731
+    study.site.wait("the end of the cancelled run", cancelled)  # one that had begun saves first
     study("--cancel")
     study.wait_until_empty()
     assert other in study.site.call("squeue", "--noheader", "--format=%i").split()
