@@ -32,10 +32,14 @@ class Site:
         return done.stdout
 
     def wait(self, what: str, ready: Callable[[], object], patience: float = PATIENCE) -> None:
+        """Ask until it is so. A question that takes long is asked seldom: the cores are for the runs that are waited for."""
         end = time.monotonic() + patience
+        asked = time.monotonic()
         while not ready():
-            assert time.monotonic() < end, f"{what}: not within {patience:.0f} s\n{self.call('squeue', '--array')}"
-            time.sleep(0.3)
+            answered = time.monotonic()
+            assert answered < end, f"{what}: not within {patience:.0f} s\n{self.call('squeue', '--array')}"
+            time.sleep(max(0.3, 4 * (answered - asked)))
+            asked = time.monotonic()
 
 
 class Table:
@@ -70,6 +74,13 @@ class Table:
 
     def wait_until_empty(self) -> None:
         self.site.wait("an empty queue", lambda: not self.tasks())
+
+    def wait_until_done(self, patience: float = PATIENCE) -> None:
+        """Until every run that has begun has its result; then --status has to say so too."""
+        runs = [spec.parent for spec in self.results.glob("*/spec.json")]
+        assert runs
+        self.site.wait("all results", lambda: all((run / "result.json").exists() for run in runs), patience)
+        self.site.wait("the word for it", lambda: set(self.status().values()) == {"done"})
 
     def iteration(self) -> int:
         """The furthest iteration of a run that is running; read off its heartbeat, since --status takes its time."""

@@ -19,6 +19,7 @@ from bench.studies import TABLES
 
 SMOKE = ("--table", "cifar_depth", "--schedule", "smoke")
 SMALL = (*SMOKE, "--only", "resnet-8-A")
+A_WHILE = (*SMOKE, "--only", "resnet-20-A", "--set", "iterations=160")
 
 
 def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -231,10 +232,9 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 
 def running(command: Command) -> tuple[subprocess.Popen[str], RunFolder]:
     """A command that is at work on a run which takes a while, past its first checkpoint."""
-    arguments = (*SMOKE, "--only", "resnet-20-A")
-    run_id = command(*arguments, "--dry-run").stdout.splitlines()[1].split()[0]
+    run_id = command(*A_WHILE, "--dry-run").stdout.splitlines()[1].split()[0]
     folder = RunFolder(command.results, run_id)
-    process = command.start(*arguments)
+    process = command.start(*A_WHILE)
     wait_for(folder.checkpoint, process)
     return process, folder
 
@@ -249,17 +249,17 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(command: Command) -> N
     assert "to go on, give the same command: python " in err
     assert "Traceback" not in err
     assert not folder.finished()
-    assert "goes on from its checkpoint" in command(*SMOKE, "--only", "resnet-20-A", "--dry-run").stdout
-    command(*SMOKE, "--only", "resnet-20-A")
+    assert "goes on from its checkpoint" in command(*A_WHILE, "--dry-run").stdout
+    command(*A_WHILE)
     assert json.loads(folder.provenance.read_text())["restarts"] == 1
     iterations = [row["iteration"] for row in folder.read_metrics()]
-    assert iterations == list(range(20, 321, 20))
+    assert iterations == list(range(20, 161, 20))
 
 
 @pytest.mark.slow
 def test_two_commands_on_one_run(command: Command) -> None:
     process, _ = running(command)
-    second = command(*SMOKE, "--only", "resnet-20-A", check=False)
+    second = command(*A_WHILE, check=False)
     assert second.returncode == 2, second.stdout + second.stderr
     assert f"is being worked on by process {process.pid} on " in second.stdout + second.stderr
     out, err = process.communicate(timeout=120)

@@ -14,7 +14,19 @@ from conftest import Command
 from bench import local
 from bench.local import Place
 
-TWO = ("--table", "cifar_depth", "--schedule", "smoke", "--only", "resnet-20-A", "--seeds", "2")
+TWO = (
+    "--table",
+    "cifar_depth",
+    "--schedule",
+    "smoke",
+    "--only",
+    "resnet-20-A",
+    "--seeds",
+    "2",
+    "--set",
+    "iterations=160",
+)
+SHORT = (*TWO[:-1], "iterations=60")
 pytestmark = pytest.mark.slow
 
 
@@ -49,7 +61,7 @@ def test_two_runs_at_once_end_as_one_after_the_other(
     command: Command, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     other = Command(tmp_path_factory.mktemp("in turn"))
-    together, in_turn = command(*TWO, "--pack", 2), other(*TWO)
+    together, in_turn = command(*SHORT, "--pack", 2), other(*SHORT)
     for done in (together, in_turn):
         assert done.stdout.count(" % after ") == 2
     results = [

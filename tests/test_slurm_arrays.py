@@ -16,6 +16,8 @@ from slurm_site import Table
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 Tables = Callable[..., Table]
+BRIEF = ("--only", "resnet-8-A", "--set", "iterations=40")
+"""For what would be the same after two hundred more iterations."""
 
 
 def provenance(table: Table, net: str) -> dict[str, object]:
@@ -98,7 +100,7 @@ def test_a_job_runs_the_code_that_was_sent(table: Tables, tmp_path: Path) -> Non
     subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "as tested"], check=True)
     sent = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
 
-    study = table("--only", "resnet-8-A")
+    study = table(*BRIEF)
     study.site.call("scontrol", "update", "nodename=n[0-3]", "state=drain", "reason=test")
     words = [sys.executable, str(clone / "bench" / "run.py"), *study.arguments, "--results", str(study.results)]
     words += ["--tables", str(study.tables), "--cluster", "slurm", "--profile", "cpu", "--cpus", "1"]
@@ -113,7 +115,7 @@ def test_a_job_runs_the_code_that_was_sent(table: Tables, tmp_path: Path) -> Non
 
 def test_several_runs_share_a_task(table: Tables) -> None:
     """`--pack`: side by side in processes of their own; one of them fails, and the other does not mind."""
-    study = table("--only", "resnet-8-A", "--seeds", "2")
+    study = table(*BRIEF, "--seeds", "2")
     spec = run_ids(study)[1]
     (study.results / spec).mkdir(parents=True)
     (study.results / spec / "checkpoint.pt").write_text("no checkpoint")
@@ -130,7 +132,7 @@ def run_ids(study: Table) -> list[str]:
 
 
 def test_a_failing_task_among_good_ones_and_its_retry(table: Tables) -> None:
-    study = table("--only", "resnet-8-A", "--seeds", "3")
+    study = table(*BRIEF, "--seeds", "3")
     bad = run_ids(study)[1]
     (study.results / bad).mkdir(parents=True)
     checkpoint = study.results / bad / "checkpoint.pt"
@@ -142,7 +144,7 @@ def test_a_failing_task_among_good_ones_and_its_retry(table: Tables) -> None:
     assert "log.txt" in status[bad]
     assert [*status.values()].count("done") == 2
     assert "checkpoint.pt is damaged" in study("--logs", bad).stdout
-    page = (study.tables / "cifar_depth.smoke.md").read_text()  # the report came in spite of the failure
+    page = (study.tables / "cifar_depth.smoke.iterations=40.md").read_text()  # the report came in spite of the failure
     assert "ResNet-8" in page
 
     checkpoint.unlink()
@@ -151,11 +153,11 @@ def test_a_failing_task_among_good_ones_and_its_retry(table: Tables) -> None:
 
 
 def test_wait_stays_and_tells(table: Tables) -> None:
-    study = table("--only", "resnet-8-A")
+    study = table(*BRIEF)
     said = study.send("--wait")
     assert "1 runs: 1 done" in said
     assert "ResNet-8" in said  # the page, at the end
-    assert (study.tables / "cifar_depth.smoke.md").exists()
+    assert (study.tables / "cifar_depth.smoke.iterations=40.md").exists()
 
 
 @pytest.mark.parametrize(
@@ -184,7 +186,7 @@ def test_a_profile_is_checked_before_anything_is_sent(table: Tables, arguments: 
 
 def test_a_task_gets_the_gpus_that_it_asks_for(table: Tables, tmp_path: Path) -> None:
     """The script carries the profile's directives; Slurm takes them and assigns (here: names of) GPUs."""
-    study = table("--only", "resnet-8-A")
+    study = table(*BRIEF)
     study.send("--gpus", 1, "--qos", "normal", "--setup", f"env >> '{tmp_path}/environment'")
     study.wait_until_empty()
     assert re.search(r"^CUDA_VISIBLE_DEVICES=[01]$", (tmp_path / "environment").read_text(), re.MULTILINE)
