@@ -42,11 +42,18 @@ def test_cifar10_is_whole(cifar10_folder: Path) -> None:
     assert (len(held_out.train), len(held_out.validation or [])) == (45_000, 5_000)
 
 
-def test_digits_are_real_images_and_split_the_same_way_each_time() -> None:
-    one, two = data.digits(), data.digits()
+def test_digits_are_those_of_the_package_and_split_the_same_way_each_time() -> None:
+    from sklearn.datasets import load_digits
+
+    one, two, theirs = data.digits(), data.digits(), load_digits()
     assert (len(one.train), len(one.test)) == (1_438, 359)
     assert torch.equal(one.test.images, two.test.images)
-    assert one.train.images.max() == 255
+    test = torch.arange(len(theirs.target)) % 5 == 4
+    assert torch.equal(one.test.labels, torch.from_numpy(theirs.target)[test])
+    assert torch.equal(one.train.labels, torch.from_numpy(theirs.target)[~test])
+    grey = torch.from_numpy((theirs.images * (255 / 16)).round().astype("uint8"))
+    assert torch.equal(one.test.images[:, 1], grey[test])
+    assert torch.equal(one.train.images[:, 2], grey[~test])
 
 
 @pytest.mark.parametrize(
