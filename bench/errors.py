@@ -11,5 +11,9 @@ class Busy(UserError):
     """The run is being worked on by another process."""
 
 
+class Unready(Exception):
+    """What is to be done needs a run whose net is not there: nobody's mistake in this place, and one line all the same."""
+
+
 class Interrupted(Exception):
     """The run was asked to stop, saved its state and can go on."""

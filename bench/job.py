@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import provenance
-from bench.errors import Interrupted, UserError
+from bench.errors import Interrupted, Unready, UserError
 from bench.heartbeat import Attempt, Heart, kind_of
-from bench.spec import CifarRecipe, Execution, RunSpec
-from bench.store import Result, RunFolder, read_json, write_json, write_probe
+from bench.inside import Extension, SurfacePart
+from bench.spec import CifarRecipe, Execution, RunSpec, Spec
+from bench.store import Measured, Result, RunFolder, read_json, write_json, write_probe
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +58,7 @@ class Company:
 ALONE = Company()
 
 
-def share_a_process(specs: Sequence[RunSpec], execution: Execution) -> bool:
+def share_a_process(specs: Sequence[Spec], execution: Execution) -> bool:
     """Whether runs side by side on a GPU are threads of one process: where an iteration is one launch of a captured graph.
 
     Launched kernel by kernel they would wait for Python's lock, and for images they have processes of their own. The
@@ -90,7 +91,7 @@ def format_duration(seconds: float) -> str:
 
 
 def run(
-    spec: RunSpec,
+    spec: Spec,
     results: Path,
     source: Source,
     force: bool = False,
@@ -100,9 +101,9 @@ def run(
     place: tuple[int, int] = (0, 1),
     company: Company = ALONE,
 ) -> Path:
-    """Bring one run to its `result.json` and return the run's folder.
+    """Bring one run, or what is done with the nets of runs, to its `result.json` and return its folder.
 
-    Goes on from the checkpoint where there is one; does nothing where the result is there, unless `force`. `attempt` names a
+    Goes on from where it was left, if it was begun; does nothing where the result is there, unless `force`. `attempt` names a
     scheduler's task, which waits for an earlier attempt of the same task to let go. `place` is this process's rank among so
     many that train the net together; all of them call this, and the first one writes. Threads may call this side by side,
     for runs of one precision, and say so in `company`. Raises UserError for a person's mistake, Interrupted when stopped;
@@ -119,11 +120,10 @@ def run(
         if folder.finished() and not force:
             return folder.path
         if folder.finished():  # a forced run that was stopped goes on, like any other
-            for path in (folder.result, folder.checkpoint, folder.metrics):
-                path.unlink(missing_ok=True)
+            folder.clear()
         folder.start(spec)
         say = _Log(folder.log, spec.run_id)
-        heart.beat("starting", iterations=spec.recipe.iterations)
+        heart.beat("starting", iterations=spec.steps)
 
         def report(r: Report) -> None:
             say.report(r)
@@ -132,11 +132,11 @@ def run(
 
         try:
             say.line(_begin(folder, spec, company))
-            result = _train(spec, folder, source, report, lambda: should_stop() or heart.superseded, place, company)
+            result = _compute(spec, folder, source, report, lambda: should_stop() or heart.superseded, place, company)
             facts = {**read_json(folder.provenance), "ended": provenance.now(), "wall_seconds": result.wall_seconds}
             write_json(folder.provenance, facts)
             folder.write_result(result)
-            say.line(f"{result.status} after {result.iterations} iterations")
+            say.line(f"{result.status} after {result.iterations} of {spec.steps}")
             if result.status == "diverged":
                 heart.beat("failed", kind="NaN", reason=f"the loss was not finite after {result.iterations} iterations")
             else:
@@ -146,14 +146,35 @@ def run(
             heart.beat("stopped", reason=str(error))
             raise
         except BaseException as error:
-            say.line(str(error) if isinstance(error, UserError) else traceback.format_exc())
+            say.line(str(error) if isinstance(error, UserError | Unready) else traceback.format_exc())
             heart.beat("failed", kind=kind_of(error), reason=" ".join(str(error).split()) or type(error).__name__)
             raise
     return folder.path
 
 
+def _compute(
+    spec: Spec,
+    folder: RunFolder,
+    source: Source,
+    on_report: Callable[[Report], None],
+    should_stop: Callable[[], bool],
+    place: tuple[int, int],
+    company: Company,
+) -> Result | Measured:
+    """Do what is asked: train, or measure on a net that is trained."""
+    if isinstance(spec, SurfacePart):
+        from bench.measure import surface
+        from bench.training import lanes
+        from bench.training.processes import ALONE
+
+        device = _device()
+        with lanes.lane(device), contextlib.closing(_feed(spec, source, device, ALONE)) as feed:
+            return surface.measure(spec, folder, feed, on_report, should_stop)
+    return _train(spec, folder, source, on_report, should_stop, place, company)
+
+
 def _train(
-    spec: RunSpec,
+    spec: Spec,
     folder: RunFolder,
     source: Source,
     on_report: Callable[[Report], None],
@@ -163,7 +184,7 @@ def _train(
 ) -> Result:
     """Train the net, together with the other processes where there are some."""
     from bench.measure.estimate import Estimator
-    from bench.training import execution, lanes, loop
+    from bench.training import constructed, execution, lanes, loop
     from bench.training.processes import connected
 
     device = _device()
@@ -182,10 +203,12 @@ def _train(
                 write_json(folder.provenance, {**read_json(folder.provenance), "execution": mode})
             return mode
 
+        if isinstance(spec, Extension):
+            constructed.begin(spec, folder, feed)
         return loop.train(spec, folder, feed, device, on_report, should_stop, processes, choose)
 
 
-def _feed(spec: RunSpec, source: Source, device: torch.device, processes: Processes) -> Feed:
+def _feed(spec: Spec, source: Source, device: torch.device, processes: Processes) -> Feed:
     """The data of a run."""
     if isinstance(spec.recipe, CifarRecipe):
         from bench.training import data
@@ -195,6 +218,7 @@ def _feed(spec: RunSpec, source: Source, device: torch.device, processes: Proces
         return MemoryFeed(spec.recipe, dataset, device, processes)
     from bench.training.folder_feed import open_folder
 
+    assert isinstance(spec, RunSpec)
     return open_folder(spec, source.folder, source.skip_broken, source.workers, device, processes, _looked)
 
 
@@ -212,7 +236,7 @@ def _device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _begin(folder: RunFolder, spec: RunSpec, company: Company) -> str:
+def _begin(folder: RunFolder, spec: Spec, company: Company) -> str:
     """Write the provenance of this attempt; returns the log's first line."""
     facts = provenance.collect(spec.recipe.precision, _device())
     history = _history(folder)
@@ -224,7 +248,7 @@ def _begin(folder: RunFolder, spec: RunSpec, company: Company) -> str:
 
 def _history(folder: RunFolder) -> dict[str, Any]:
     """Start of the first attempt and the number of attempts before this one."""
-    if not folder.provenance.exists() or not folder.checkpoint.exists():
+    if not folder.provenance.exists() or not folder.begun():
         return {"restarts": 0}
     earlier = read_json(folder.provenance)
     return {"started": earlier.get("started"), "restarts": earlier.get("restarts", 0) + 1}

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bench import job, progress
-from bench.errors import Busy, Interrupted, UserError
-from bench.spec import RunSpec
+from bench.errors import Busy, Interrupted, Unready, UserError
+from bench.spec import CifarRecipe, Spec
 from bench.store import RunFolder
 
 if TYPE_CHECKING:
@@ -60,14 +60,16 @@ class Jobs:
     force: bool
     company: job.Company = job.ALONE
 
-    def do(self, spec: RunSpec, report: Callable[[Report], None], should_stop: Callable[[], bool]) -> Outcome:
+    def do(self, spec: Spec, report: Callable[[Report], None], should_stop: Callable[[], bool]) -> Outcome:
         """Bring one run to its end. Raises nothing but KeyboardInterrupt."""
         folder = RunFolder(self.results, spec.run_id)
         try:
             job.run(spec, self.results, self.source, self.force, report, should_stop, company=self.company)
-            result = folder.read_result()
+            return Outcome("done", f"{spec.run_id}: {_said(spec, folder)}")
         except Busy as error:
             return Outcome("busy", f"run.py: {error}")
+        except Unready as error:
+            return Outcome("failed", f"{spec.run_id} {error}")
         except UserError as error:
             return Outcome("mistake", str(error))
         except Interrupted as error:
@@ -75,8 +77,16 @@ class Jobs:
         except Exception as error:  # the run's log has the traceback; the other runs are not to blame
             said = f"{type(error).__name__}: {error}"
             return Outcome("failed", f"{spec.run_id} failed: {said} (log: {folder.log})")
-        error_text = "diverged" if result.test_error is None else f"test error {result.test_error:.2f} %"
-        return Outcome("done", f"{spec.run_id}: {error_text} after {job.format_duration(result.wall_seconds)}")
+
+
+def _said(spec: Spec, folder: RunFolder) -> str:
+    """What came out, for a person."""
+    if spec.measures:
+        found = folder.read_measured()
+        return f"{found.points} points after {job.format_duration(found.wall_seconds)}"
+    result = folder.read_result()
+    error = "diverged" if result.test_error is None else f"test error {result.test_error:.2f} %"
+    return f"{error} after {job.format_duration(result.wall_seconds)}"
 
 
 @contextmanager
@@ -96,8 +106,8 @@ def stop_on_signal() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
-def run_all(specs: Sequence[RunSpec], jobs: Jobs, pack: int = 1, threads: bool | None = None) -> int:
-    """Run what is missing, `pack` runs at a time on each GPU, or on the CPU where there is none.
+def run_all(specs: Sequence[Spec], jobs: Jobs, pack: int = 1, threads: bool | None = None) -> int:
+    """Run what is missing, `pack` runs at a time on each GPU, or on the CPU where there is none; what is needed comes first.
 
     `threads` says whether those of one GPU are threads of one process; None: where that pays. Returns the exit status: 0,
     1 where a run failed, 2 where a run was held by another command. A run that fails is reported, and the others go on.
@@ -130,7 +140,7 @@ def find_places(pack: int) -> list[Place]:
     return [Place(None, max(1, torch.get_num_threads() // pack) if pack > 1 else None) for _ in range(pack)]
 
 
-def _in_turn(specs: Sequence[RunSpec], jobs: Jobs, watch: progress.Watcher, should_stop: Callable[[], bool]) -> int:
+def _in_turn(specs: Sequence[Spec], jobs: Jobs, watch: progress.Watcher, should_stop: Callable[[], bool]) -> int:
     status = 0
     for number, spec in enumerate(specs, start=1):
         watch.begin(number, len(specs), spec.run_id)
@@ -163,7 +173,7 @@ class _Child:
 
 
 def _side_by_side(
-    specs: Sequence[RunSpec],
+    specs: Sequence[Spec],
     jobs: Jobs,
     places: Sequence[Place],
     threads: bool,
@@ -171,7 +181,8 @@ def _side_by_side(
     should_stop: Callable[[], bool],
 ) -> int:
     """Each run in a process of its own, or those of one GPU as threads of one: what kills a process leaves others alone."""
-    for dataset, selection in dict.fromkeys((s.dataset, s.cifar.selection) for s in specs if s.arch.family == "cifar"):
+    recipes = [(spec.dataset, spec.recipe) for spec in specs]
+    for dataset, selection in dict.fromkeys((d, r.selection) for d, r in recipes if isinstance(r, CifarRecipe)):
         from bench.training import data
 
         data.load(dataset, jobs.source.folder, selection, jobs.source.download)  # once, and a mistake is said once
@@ -179,8 +190,8 @@ def _side_by_side(
     status, ending = 0, None
     try:
         while children or (waiting and not ending):
-            while free and waiting and not ending:
-                (number, spec), place = waiting.pop(0), free.pop(0)
+            while free and not ending and (ready := _ready(waiting, children)) is not None:
+                (number, spec), place = waiting.pop(ready), free.pop(0)
                 watch.begin(number, len(specs), spec.run_id)
                 if not (threads and any(_give(child, spec, place) for child in children)):
                     company = job.Company(sum(other.gpu == place.gpu for other in places), threads)
@@ -212,7 +223,14 @@ def _side_by_side(
     return status
 
 
-def _start(spec: RunSpec, place: Place, jobs: Jobs) -> _Child:
+def _ready(waiting: Sequence[tuple[int, Spec]], children: Sequence[_Child]) -> int | None:
+    """Which of those that wait takes no net of a run that has not ended; None where each does, or none waits."""
+    not_ended = {spec.run_id for _, spec in waiting}.union(*(child.runs for child in children))
+    ready = (i for i, (_, spec) in enumerate(waiting) if not not_ended & {run.run_id for run in spec.needs})
+    return next(ready, None)
+
+
+def _start(spec: Spec, place: Place, jobs: Jobs) -> _Child:
     fresh = multiprocessing.get_context("spawn")  # a forked process cannot use CUDA
     ours, theirs = fresh.Pipe()
     process = fresh.Process(target=_in_threads if jobs.company.threads else _alone, args=(place, jobs, theirs))
@@ -223,7 +241,7 @@ def _start(spec: RunSpec, place: Place, jobs: Jobs) -> _Child:
     return _Child(process, ours, place.gpu, {spec.run_id: place}, jobs.company.threads)
 
 
-def _give(child: _Child, spec: RunSpec, place: Place) -> bool:
+def _give(child: _Child, spec: Spec, place: Place) -> bool:
     """Have the child run this too; returns whether it does."""
     if not child.open or child.gpu != place.gpu:
         return False
@@ -246,7 +264,7 @@ def _dismiss(child: _Child) -> None:
 def _alone(place: Place, jobs: Jobs, words: Connection) -> None:
     """The main function of a process that holds one run."""
     _settle(place)
-    spec: RunSpec = words.recv()
+    spec: Spec = words.recv()
     with stop_on_signal() as should_stop:
         outcome = jobs.do(spec, lambda report: words.send((spec.run_id, report)), should_stop)
         words.send((spec.run_id, outcome))
@@ -259,19 +277,19 @@ def _in_threads(place: Place, jobs: Jobs, words: Connection) -> None:
 
     speaking, alone = threading.Lock(), threading.Event()
 
-    def say(spec: RunSpec, word: Report | Outcome) -> None:
+    def say(spec: Spec, word: Report | Outcome) -> None:
         with speaking, contextlib.suppress(OSError):
             words.send((spec.run_id, word))
 
     with stop_on_signal() as should_stop:
 
-        def do(spec: RunSpec) -> None:
+        def do(spec: Spec) -> None:
             say(spec, jobs.do(spec, partial(say, spec), lambda: should_stop() or alone.is_set()))
 
         lanes.each(_received(words, alone), do)
 
 
-def _received(words: Connection, alone: threading.Event) -> Iterator[RunSpec]:
+def _received(words: Connection, alone: threading.Event) -> Iterator[Spec]:
     """The runs that are given to this process."""
     try:
         while (spec := words.recv()) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from bench.spec import Arch, ImageNetRecipe, RunSpec
+from bench.spec import Arch, ImageNetRecipe, Spec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,7 +36,7 @@ def build(arch: Arch, classes: int | None = None, bn_group: int | None = None, i
 _DRAWING = threading.Lock()
 
 
-def build_for_run(spec: RunSpec) -> nn.Module:
+def build_for_run(spec: Spec) -> nn.Module:
     """The net of a run with the initial weights of its seed; the caller's random state is left as it was.
 
     Layers draw from PyTorch's one generator for CPUs, so that threads take it in turns; generators of GPUs are not touched.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bench import plan, studies
 from bench.provenance import ROOT
-from bench.spec import RunSpec
+from bench.spec import RunSpec, Spec
 from bench.store import finished_runs, write_bytes, write_text
 
 if TYPE_CHECKING:
@@ -64,7 +64,9 @@ def documents(measured: Path) -> dict[Path, str]:
     return {GUIDE: cost.with_cost(GUIDE.read_text(), finished_runs(measured))}
 
 
-def shown_by(spec: RunSpec) -> list[str]:
-    """The tables on whose pages a run stands."""
+def shown_by(spec: Spec) -> list[str]:
+    """The tables on whose pages a run stands, or what is done with its net."""
+    if not isinstance(spec, RunSpec):
+        return []
     named = ["cifar_depth"] if spec.arch.family == "cifar" else []
     return named + [name for name, study in studies.imagenet.STUDIES.items() if spec.arch in study.archs]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from bench import changes
 from bench.errors import UserError
-from bench.spec import Arch, RunSpec, parse_arch
+from bench.spec import Arch, RunSpec, Spec, parse_arch
 from bench.store import FinishedRun, RunFolder, finished_runs
 from bench.studies import cifar_depth as study
 from bench.studies import imagenet as imagenet_study
@@ -96,13 +96,11 @@ def one_net(name: str) -> Arch:
     return arch
 
 
-def describe(specs: Sequence[RunSpec], results: Path) -> str:
+def describe(specs: Sequence[Spec], results: Path) -> str:
     """The plan: a line for each run, with how it stands."""
     lines = [f"{len(specs)} runs in {results}"]
     for spec in specs:
-        r = spec.recipe
-        facts = f"{r.iterations:,} iterations of {r.batch} on {spec.dataset}"
-        lines.append(f"  {spec.run_id:<40}  {facts}  {state(RunFolder(results, spec.run_id))}")
+        lines.append(f"  {spec.run_id:<40}  {spec.summary}  {state(RunFolder(results, spec.run_id))}")
     return "\n".join(lines)
 
 
@@ -110,7 +108,9 @@ def state(folder: RunFolder) -> str:
     """How a run stands: done, to go on, or new."""
     if folder.finished():
         return "done"
-    return "goes on from its checkpoint" if folder.checkpoint.exists() else "new"
+    if folder.checkpoint.exists():
+        return "goes on from its checkpoint"
+    return "goes on from its points" if folder.points.exists() else "new"
 
 
 def claims(options: Options, measured: Path) -> str:
@@ -139,7 +139,7 @@ def load(results: Path, measured: Path) -> Finished:
     return {**finished_runs(measured), **mine}
 
 
-def unfinished_logs(specs: Sequence[RunSpec], results: Path) -> dict[str, str]:
+def unfinished_logs(specs: Sequence[Spec], results: Path) -> dict[str, str]:
     """Run id -> path of the log, for runs that were started and have no result."""
     folders = [RunFolder(results, spec.run_id) for spec in specs]
     return {folder.run_id: str(folder.log) for folder in folders if not folder.finished() and folder.log.exists()}

@@ -13,22 +13,27 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from bench import heartbeat
 from bench.errors import Busy, UserError
-from bench.spec import FORMAT, RunSpec
-from bench.store import Result, RunFolder, Score
+from bench.inside import Extension, SurfacePart, from_json
+from bench.spec import FORMAT, Spec
+from bench.store import Measured, Result, RunFolder, Score
 
-FILES = ("spec.json", "metrics.jsonl", "provenance.json", "evaluation.json", "checkpoint.pt", "result.json")
+CHECKPOINT, EVALUATION, CONSTRUCTION = "checkpoint.pt", "evaluation.json", "construction.json"
+FILES = (
+    "spec.json", "metrics.jsonl", "points.jsonl", CONSTRUCTION, "provenance.json", EVALUATION, CHECKPOINT, "result.json",
+)  # fmt: skip
 """What may travel, in the order in which it is put in place: a result says that all the rest is there."""
-CHECKPOINT, EVALUATION = "checkpoint.pt", "evaluation.json"
 LIMITS = {
     "spec.json": 1 << 16,
     "metrics.jsonl": 1 << 26,
+    "points.jsonl": 1 << 26,
+    CONSTRUCTION: 1 << 16,
     "provenance.json": 1 << 24,
     EVALUATION: 1 << 20,
     CHECKPOINT: 1 << 32,
@@ -46,7 +51,14 @@ DATASETS = {
 }
 PRINTED = re.compile(r"[^\x00-\x1f\x7f|<>`]{1,200}")
 """Words from a file that end up on a page: one line, and nothing that a page would take for its own."""
-COMMIT = re.compile("[0-9a-f]{7,64}")
+COMMIT, WEIGHTS = re.compile("[0-9a-f]{7,64}"), re.compile("[0-9a-f]{16}")
+SURFACE_POINT = {"row", "column", "loss", "error", "weights", "seconds"}
+BUILT = (
+    "train_error_shallow", "train_error", "train_images", "test_error_shallow", "test_error", "test_images",
+    "logit_difference", "logit_size", "predictions_changed",
+)  # fmt: skip
+"""What is said of an extended net besides the weights that it was made of, all of it numbers."""
+R = TypeVar("R", Result, Measured)
 
 
 class Unsound(Exception):
@@ -62,11 +74,11 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Record:
-    """A run that was read. What is long stays in its folder."""
+    """A run, or what is done with its net, that was read. What is long stays in its folder."""
 
     folder: RunFolder
-    spec: RunSpec
-    result: Result | None
+    spec: Spec
+    result: Result | Measured | None
     """None while it is not finished."""
     files: tuple[str, ...]
     """Those of `FILES` that are there."""
@@ -77,8 +89,8 @@ class Record:
 
     @property
     def points(self) -> list[dict[str, Any]]:
-        """The settled evaluation points, read anew."""
-        return self.folder.read_metrics()[: self.settled]
+        """The settled evaluation points, read anew; a measurement has none."""
+        return self.folder.read_metrics()[: self.settled] if self.settled else []
 
 
 def read(folder: RunFolder, with_checkpoint: bool = True) -> Record:
@@ -90,13 +102,26 @@ def read(folder: RunFolder, with_checkpoint: bool = True) -> Record:
         if path.is_symlink():
             raise Unsound(path.name, "is a link")
     files = tuple(n for n in FILES if (folder.path / n).exists() and (with_checkpoint or n != CHECKPOINT))
-    for name in ("spec.json", "metrics.jsonl", "provenance.json"):
+    found = "points.jsonl" if "points.jsonl" in files else "metrics.jsonl"
+    for name in ("spec.json", found, "provenance.json"):
         if name not in files:
             raise Unsound(name, "is missing")
     spec = _spec(folder)
+    needed, optional = _files_of(spec)
+    for name in needed:
+        if name not in files:
+            raise Unsound(name, "is missing")
+    for name in files:
+        if name not in (*needed, *optional):
+            raise Unsound(name, f"is no part of {spec.name}")
+    _provenance(folder)
+    if spec.measures:
+        measured = _measured(folder, spec)
+        return Record(folder, spec, measured, files, measured.points, 0)
+    if CONSTRUCTION in files:
+        _construction(folder)
     points = _points(folder, spec)
     result = _result(folder, spec, points) if "result.json" in files else None
-    _provenance(folder)
     if EVALUATION in files:
         evaluation(folder.evaluation, whole=False)
     iteration, settled = (result.iterations, len(points)) if result else (0, 0)
@@ -105,6 +130,14 @@ def read(folder: RunFolder, with_checkpoint: bool = True) -> Record:
     elif result is None:
         raise Unsound("result.json", "is missing, and there is no checkpoint to go on from")
     return Record(folder, spec, result, files, iteration, settled)
+
+
+def _files_of(spec: Spec) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What the record of a piece of work has, and what it may have. A measurement is moved only when it is finished."""
+    if spec.measures:
+        return ("spec.json", "points.jsonl", "provenance.json", "result.json"), ()
+    built = (CONSTRUCTION,) if isinstance(spec, Extension) else ()
+    return ("spec.json", "metrics.jsonl", *built, "provenance.json"), (EVALUATION, CHECKPOINT, "result.json")
 
 
 def load(path: Path) -> Any:
@@ -135,11 +168,13 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _typed(file: str, value: Any) -> None:
-    """Raise Unsound unless each field of a dataclass is of its type, to the last literal."""
+    """Raise Unsound unless each field of a dataclass, and of those in it, is of its type, to the last literal."""
     from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
     for name, hint in get_type_hints(type(value)).items():
         found = getattr(value, name)
+        if is_dataclass(found):
+            _typed(file, found)
         try:
             check_type(found, hint, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
             if isinstance(found, bool) and hint is not bool:  # to Python a bool is an int
@@ -148,38 +183,40 @@ def _typed(file: str, value: Any) -> None:
             raise Unsound(file, f"has {name} {found!r:.80}, which cannot be") from error
 
 
-def _spec(folder: RunFolder) -> RunSpec:
+def _spec(folder: RunFolder) -> Spec:
     """The spec, its identity computed anew."""
     name, data = folder.spec.name, load(folder.spec)
     try:
-        spec = RunSpec.from_json(data)
+        spec = from_json(data)
     except (ValueError, TypeError, AttributeError) as error:
         known = isinstance(data, dict) and data.get("format") == FORMAT
         reason = f"is no spec ({error})" if known else f"is of another version than {FORMAT}"
         raise Unsound(name, reason) from error
-    for part in (spec.arch, spec.recipe, spec):
-        _typed(name, part)
-    r = spec.recipe
-    if min(r.iterations, r.batch, r.evaluate_every) < 1 or spec.seed < 0 or spec.arch.depth > DEEPEST:
-        raise Unsound(name, "has a number that cannot be")
-    if not DATASETS[spec.arch.family].fullmatch(spec.dataset):
-        raise Unsound(name, f"has dataset {spec.dataset!r:.80}, which cannot be")
+    _typed(name, spec)
+    for each in (spec, *spec.needs):
+        r = each.recipe
+        if min(r.iterations, r.batch, r.evaluate_every) < 1 or each.seed < 0 or each.arch.depth > DEEPEST:
+            raise Unsound(name, "has a number that cannot be")
+        if not DATASETS[each.arch.family].fullmatch(each.dataset):
+            raise Unsound(name, f"has dataset {each.dataset!r:.80}, which cannot be")
     if spec.run_id != folder.run_id:
         raise Unsound(name, f"is of run {spec.run_id}, and its folder says {folder.run_id}")
     return spec
 
 
-def _points(folder: RunFolder, spec: RunSpec) -> list[dict[str, Any]]:
-    """The evaluation points, in rising order."""
-    name, last = folder.metrics.name, 0
-    points: list[dict[str, Any]] = []
+def _lines(path: Path) -> list[Any]:
+    """The values in a file of one JSON value a line."""
     try:
-        if folder.metrics.stat().st_size > LIMITS[name]:
-            raise Unsound(name, "is larger than it can be")
-        lines = folder.metrics.read_text("utf-8").splitlines()
-        points = [_parse(line) for line in lines]
+        if path.stat().st_size > LIMITS[path.name]:
+            raise Unsound(path.name, "is larger than it can be")
+        return [_parse(line) for line in path.read_text("utf-8").splitlines()]
     except (OSError, ValueError, RecursionError) as error:
-        raise Unsound(name, f"is damaged ({error})") from error
+        raise Unsound(path.name, f"is damaged ({error})") from error
+
+
+def _points(folder: RunFolder, spec: Spec) -> list[dict[str, Any]]:
+    """The evaluation points, in rising order."""
+    name, last, points = folder.metrics.name, 0, _lines(folder.metrics)
     for number, point in enumerate(points, start=1):
         if not isinstance(point, dict) or not all(_number(point.get(key)) for key in POINT):
             raise Unsound(name, f"line {number} is no evaluation point")
@@ -198,18 +235,69 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _result(folder: RunFolder, spec: RunSpec, points: list[dict[str, Any]]) -> Result:
-    """The result, every field that the curve decides held against it."""
+def _read(folder: RunFolder, kind: type[R]) -> R:
+    """The result file, of a known version, each field of its type."""
     name, data = folder.result.name, load(folder.result)
     if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
         raise Unsound(name, f"is of another version than {FORMAT}")
-    if names := set(data) ^ {f.name for f in fields(Result)}:
+    if names := set(data) ^ {f.name for f in fields(kind)}:
         raise Unsound(name, f"has other fields ({', '.join(sorted(map(str, names)))[:200]})")
-    result = Result(**data)
+    result = kind(**data)
     _typed(name, result)
-    for key, expected in _expected(spec, result, points).items():
-        if getattr(result, key) != expected:
-            raise Unsound(name, f"has {key} {getattr(result, key)!r:.80} where the others say {expected!r:.80}")
+    return result
+
+
+def _agree(name: str, result: Result | Measured, expected: Mapping[str, Any]) -> None:
+    for key, value in expected.items():
+        if getattr(result, key) != value:
+            raise Unsound(name, f"has {key} {getattr(result, key)!r:.80} where the others say {value!r:.80}")
+
+
+def _measured(folder: RunFolder, spec: Spec) -> Measured:
+    """That a measurement is whole: each point that it is to have, once and of one net."""
+    result, name = _read(folder, Measured), folder.points.name
+    points = _lines(folder.points)
+    if not all(isinstance(point, dict) and _number(point.get("seconds")) for point in points):
+        raise Unsound(name, "has something else than points")
+    if any(point.get("weights") != result.weights for point in points):
+        raise Unsound(name, "has points of other weights than the result says")
+    if not WEIGHTS.fullmatch(result.weights) or any(point["seconds"] < 0 for point in points):
+        raise Unsound(name, "has a value that cannot be")
+    seconds = sum(point["seconds"] for point in points)
+    _agree(folder.result.name, result, {"run_id": spec.run_id, "points": len(points), "wall_seconds": seconds})
+    if isinstance(spec, SurfacePart):
+        _surface(name, spec, points)
+    return result
+
+
+def _surface(name: str, spec: SurfacePart, points: list[dict[str, Any]]) -> None:
+    """Raise Unsound unless these are the points of a part of a surface, in order."""
+    if [(point.get("row"), point.get("column")) for point in points] != spec.points:
+        raise Unsound(name, "has other points than its spec says")
+    for point in points:
+        loss, error = point.get("loss"), point.get("error")
+        wrong = error * spec.grid.images / 100 if _number(error) and error is not None else -1
+        possible = 0 <= wrong <= spec.grid.images and abs(wrong - round(wrong)) < 1e-6
+        if not possible or not (loss is None or (_number(loss) and loss >= 0)) or set(point) != SURFACE_POINT:
+            raise Unsound(name, f"has a point at {point['row']}, {point['column']} that cannot be")
+
+
+def _construction(folder: RunFolder) -> None:
+    """Raise Unsound unless the file says what an extended net did before it was trained on."""
+    name, facts = folder.construction.name, load(folder.construction)
+    if not isinstance(facts, dict) or set(facts) != {"weights", *BUILT}:
+        raise Unsound(name, "has other fields")
+    counts = all(type(facts[key]) is int for key in BUILT if key.endswith(("_images", "_changed")))
+    numbers = all(_number(facts[key]) and facts[key] >= 0 for key in BUILT)
+    known = isinstance(facts["weights"], str) and WEIGHTS.fullmatch(facts["weights"])
+    if not known or not counts or not numbers or any(facts[key] > 100 for key in BUILT if "error" in key):
+        raise Unsound(name, "has a value that cannot be")
+
+
+def _result(folder: RunFolder, spec: Spec, points: list[dict[str, Any]]) -> Result:
+    """The result, every field that the curve decides held against it."""
+    result, name = _read(folder, Result), folder.result.name
+    _agree(name, result, _expected(spec, result, points))
     if not 0 <= result.iterations <= spec.recipe.iterations or min(result.wall_seconds, result.images_per_second) < 0:
         raise Unsound(name, "has a number that cannot be")
     if min(result.test_images, result.train_images) < 1:
@@ -222,7 +310,7 @@ def _result(folder: RunFolder, spec: RunSpec, points: list[dict[str, Any]]) -> R
     return result
 
 
-def _expected(spec: RunSpec, result: Result, points: list[dict[str, Any]]) -> dict[str, Any]:
+def _expected(spec: Spec, result: Result, points: list[dict[str, Any]]) -> dict[str, Any]:
     """What a result must say, given the spec and the curve."""
     from bench.measure.closed_form import count
 
@@ -290,9 +378,7 @@ def evaluation(path: Path, whole: bool = True) -> None:
         raise Unsound(path.name, "has a value that cannot be")
 
 
-def _checkpoint(
-    folder: RunFolder, spec: RunSpec, points: list[dict[str, Any]], result: Result | None
-) -> tuple[int, int]:
+def _checkpoint(folder: RunFolder, spec: Spec, points: list[dict[str, Any]], result: Result | None) -> tuple[int, int]:
     """Iterations and settled points of a checkpoint that fits spec, curve and result."""
     from bench.training import foreign
 

@@ -22,7 +22,7 @@ from bench import pages, plan, studies  # noqa: E402
 from bench.errors import Interrupted, UserError  # noqa: E402
 from bench.options import Options, parse  # noqa: E402
 from bench.pages import MEASURED  # noqa: E402
-from bench.spec import RunSpec  # noqa: E402
+from bench.spec import Spec  # noqa: E402
 from bench.store import RunFolder, evaluations, write_probe  # noqa: E402
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ Show = Callable[[plan.Finished, Path], None]
 """Writes a table's pages and prints it, from finished runs and the folder of results that they are in."""
 
 
-def fill(table: str, specs: Sequence[RunSpec], options: Options, show: Show) -> int:
+def fill(table: str, specs: Sequence[Spec], options: Options, show: Show) -> int:
     """Do what is asked of a table that is filled by runs. Returns the exit status."""
     if (answer := ask(table, specs, options)) is not None:
         return answer
@@ -118,7 +118,7 @@ def fill(table: str, specs: Sequence[RunSpec], options: Options, show: Show) -> 
     return max(status, tell(table, specs, options, show))
 
 
-def tell(table: str, specs: Sequence[RunSpec], options: Options, show: Show) -> int:
+def tell(table: str, specs: Sequence[Spec], options: Options, show: Show) -> int:
     """Write the pages of a table, and before that, with --publish, tables/measured and all that comes from there."""
     status, results = 0, options.results
     if options.publish:
@@ -131,7 +131,7 @@ def tell(table: str, specs: Sequence[RunSpec], options: Options, show: Show) -> 
     return status
 
 
-def ask(table: str, specs: Sequence[RunSpec], options: Options) -> int | None:
+def ask(table: str, specs: Sequence[Spec], options: Options) -> int | None:
     """Answer what is asked of the runs without computing any. Returns the exit status; None where nothing was asked."""
     slurm = options.slurm
     if not (slurm.status or slurm.logs or slurm.cancel or (options.cluster == "slurm" and options.dry_run)):
@@ -147,7 +147,7 @@ def ask(table: str, specs: Sequence[RunSpec], options: Options) -> int | None:
     return console.send(table, specs, options, plan.load(options.results, MEASURED))
 
 
-def send(table: str, specs: Sequence[RunSpec], options: Options) -> int:
+def send(table: str, specs: Sequence[Spec], options: Options) -> int:
     """Compute what is missing, here or on a cluster. Returns the exit status."""
     missing = [s for s in specs if options.force or not RunFolder(options.results, s.run_id).finished()]
     if not missing:

@@ -11,7 +11,7 @@ import json
 import re
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, Literal, cast
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 FORMAT = 2
 """Version of spec.json and result.json. A file of another version is refused, never guessed at."""
@@ -143,6 +143,62 @@ class ImageNetRecipe(Recipe):
     """Subtract the mean of each channel; `imagenet` also divides by the deviation, as later libraries do."""
 
 
+class Spec(Protocol):
+    """What a folder of results answers: a training run, or what is done with the nets of finished ones.
+
+    Whatever sends, holds, resumes and watches work needs to know no more of it than this.
+    """
+
+    @property
+    def run_id(self) -> str:
+        """Its folder, below the results."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over every field."""
+
+    @property
+    def name(self) -> str:
+        """What a plan calls it, without its seed."""
+
+    @property
+    def arch(self) -> Arch:
+        """The net that it computes with: decides memory and time."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """How the net is shown its images, and trained if it is."""
+
+    @property
+    def dataset(self) -> str: ...
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def needs(self) -> tuple[RunSpec, ...]:
+        """The runs whose nets it takes: they must have ended before."""
+
+    @property
+    def steps(self) -> int:
+        """Iterations of a training run, points of a measurement: what its progress counts."""
+
+    @property
+    def images(self) -> int:
+        """That pass the net forward and backward; three that pass it forward only count as one."""
+
+    @property
+    def summary(self) -> str:
+        """What it computes, in a few words."""
+
+    @property
+    def measures(self) -> bool:
+        """Whether it measures a trained net, and ends with a `Measured`; else it trains one, and ends with a `Result`."""
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as plain JSON values, with the format version."""
+
+
 @dataclass(frozen=True)
 class RunSpec:
     """One training run, whole: what is trained, how, on what, from which seed."""
@@ -168,13 +224,37 @@ class RunSpec:
     @cached_property
     def run_id(self) -> str:
         """`resnet-110-A-s3-1f0c9a2e`; schedules other than the paper's stand in the slug too."""
-        schedule = "" if self.recipe.schedule == "paper" else f"-{self.recipe.schedule}"
-        return f"{self.arch.name}{schedule}-s{self.seed}-{self.digest[:8]}"
+        return slug(self.arch.name, self)
 
     @property
     def digest(self) -> str:
         """SHA-256 over every field in canonical JSON."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+        return digest(self.to_json())
+
+    @property
+    def name(self) -> str:
+        return self.arch.name
+
+    @property
+    def needs(self) -> tuple[RunSpec, ...]:
+        return ()
+
+    @property
+    def measures(self) -> bool:
+        return False
+
+    @property
+    def steps(self) -> int:
+        return self.recipe.iterations
+
+    @property
+    def images(self) -> int:
+        return self.recipe.iterations * self.recipe.batch
+
+    @property
+    def summary(self) -> str:
+        first = "" if self.recipe.warmup_lr is None else f", first at learning rate {self.recipe.warmup_lr:g}"
+        return f"{self.recipe.iterations:,} iterations of {self.recipe.batch} on {self.dataset}{first}"
 
     def to_json(self) -> dict[str, Any]:
         """All fields as plain JSON values, with the format version."""
@@ -191,16 +271,33 @@ class RunSpec:
         """The inverse of `to_json`. Raises ValueError for another version, a missing field or an unknown one."""
         if data.get("format") != FORMAT:
             raise ValueError(f"format {data.get('format')!r} is not {FORMAT}")
-        arch = Arch(**_exactly(Arch, data.get("arch")))
+        arch = Arch(**exactly(Arch, data.get("arch")))
         kind: type[Recipe] = CifarRecipe if arch.family == "cifar" else ImageNetRecipe
-        recipe: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in _exactly(kind, data.get("recipe")).items()
-        }
-        rest = _exactly(RunSpec, {k: v for k, v in data.items() if k != "format"})
-        return RunSpec(**{**rest, "arch": arch, "recipe": kind(**recipe)})
+        rest = exactly(RunSpec, {k: v for k, v in data.items() if k != "format"})
+        return RunSpec(**{**rest, "arch": arch, "recipe": recipe_from_json(kind, data.get("recipe"))})
 
 
-def _exactly(cls: type, data: Any) -> dict[str, Any]:
+def digest(data: dict[str, Any]) -> str:
+    """SHA-256 over canonical JSON."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def slug(name: str, spec: Spec) -> str:
+    """A name with the schedule, unless it is the paper's, the seed, and the beginning of the digest."""
+    schedule = "" if spec.recipe.schedule == "paper" else f"-{spec.recipe.schedule}"
+    return f"{name}{schedule}-s{spec.seed}-{spec.digest[:8]}"
+
+
+R = TypeVar("R", bound=Recipe)
+
+
+def recipe_from_json(kind: type[R], data: Any) -> R:
+    """The recipe whose fields these are. Raises ValueError for a missing field or an unknown one."""
+    given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in exactly(kind, data).items()}
+    return kind(**given)
+
+
+def exactly(cls: type, data: Any) -> dict[str, Any]:
     """`data` as keyword arguments of `cls`, provided that it names each field and no other."""
     names = {f.name for f in fields(cls)}
     given = set(data) if isinstance(data, dict) else set()

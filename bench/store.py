@@ -1,5 +1,7 @@
 """The folder of a run: `results/<run_id>/{spec.json, metrics.jsonl, checkpoint.pt, result.json, provenance.json}`.
 
+What is done with the nets of runs has a folder of the same kind; a measurement has `points.jsonl` and no checkpoint.
+
 Every file is written to a temporary name in the same folder, flushed, then moved into place: a reader sees the old
 file or the new one, never a part of either. Reading is strict: what is not whole and of this version is refused.
 """
@@ -12,14 +14,15 @@ import json
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Generic, Literal, TypeVar
 
 from bench.errors import Busy, UserError
-from bench.spec import FORMAT, RunSpec
+from bench.inside import from_json
+from bench.spec import FORMAT, RunSpec, Spec
 
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -89,6 +92,19 @@ def read_json(path: Path) -> dict[str, Any]:
     return data
 
 
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects in a file of one JSON object a line. Raises UserError where it is damaged."""
+    try:
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    except (OSError, json.JSONDecodeError) as error:
+        raise UserError(f"{path} is damaged ({error}): move its folder away and run again") from error
+
+
+def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write one JSON object a line, atomically."""
+    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
 @dataclass(frozen=True)
 class Result:
     """What a finished run measured. Errors in percent, of the last iterate unless the name says otherwise."""
@@ -121,6 +137,28 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """That a measurement of a trained net is finished; what was measured is in `points.jsonl`."""
+
+    run_id: str
+    status: Literal["done"]
+    points: int
+    weights: str
+    """Digest of the weights of the net: what was measured of different ones is never put together."""
+    wall_seconds: float
+    """Of all attempts, spent on points that were kept."""
+
+    @property
+    def iterations(self) -> int:
+        """Points, as progress counts them."""
+        return self.points
+
+
+R = TypeVar("R", Result, Measured)
+S = TypeVar("S", bound=Spec, covariant=True)
+
+
+@dataclass(frozen=True)
 class RunFolder:
     """The paths of a run are its properties."""
 
@@ -142,6 +180,16 @@ class RunFolder:
     @property
     def checkpoint(self) -> Path:
         return self.path / "checkpoint.pt"
+
+    @property
+    def points(self) -> Path:
+        """Of a measurement."""
+        return self.path / "points.jsonl"
+
+    @property
+    def construction(self) -> Path:
+        """What a net extended by identity layers did before it was trained on."""
+        return self.path / "construction.json"
 
     @property
     def result(self) -> Path:
@@ -166,7 +214,16 @@ class RunFolder:
     def finished(self) -> bool:
         return self.result.exists()
 
-    def start(self, spec: RunSpec) -> None:
+    def begun(self) -> bool:
+        """Whether there is something to go on from."""
+        return self.checkpoint.exists() or self.points.exists()
+
+    def clear(self) -> None:
+        """Remove what was computed, to compute it anew."""
+        for path in (self.result, self.checkpoint, self.metrics, self.points, self.construction):
+            path.unlink(missing_ok=True)
+
+    def start(self, spec: Spec) -> None:
         """Make the folder and write or check its spec. Raises UserError where another spec is there."""
         if self.spec.exists():
             if read_spec(self.spec) != spec:
@@ -199,24 +256,28 @@ class RunFolder:
 
     def read_result(self) -> Result:
         """The result. Raises UserError where the file is cut, of another version, or of another run."""
+        return self._read(Result)
+
+    def read_measured(self) -> Measured:
+        """The same of a measurement."""
+        return self._read(Measured)
+
+    def _read(self, kind: type[R]) -> R:
         data = read_json(self.result)
         if data.pop("format", None) != FORMAT:
             raise UserError(f"{self.result} is of another version than {FORMAT}: move its folder away and run again")
-        names = {f.name for f in fields(Result)}
+        names = {f.name for f in fields(kind)}
         if set(data) != names or data["run_id"] != self.run_id:
             wrong = ", ".join(sorted(set(data) ^ names)) or f"run_id {data['run_id']}"
             raise UserError(f"{self.result} is damaged ({wrong}): move its folder away and run again")
-        return Result(**data)
+        return kind(**data)
 
-    def write_result(self, result: Result) -> None:
+    def write_result(self, result: Result | Measured) -> None:
         write_json(self.result, {"format": FORMAT, **asdict(result)})
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """The evaluation points, oldest first."""
-        try:
-            return [json.loads(line) for line in self.metrics.read_text().splitlines()]
-        except (OSError, json.JSONDecodeError) as error:
-            raise UserError(f"{self.metrics} is damaged ({error}): move its folder away and run again") from error
+        return read_lines(self.metrics)
 
     def note(self, **facts: Any) -> None:
         """Add facts to the run's provenance."""
@@ -224,7 +285,7 @@ class RunFolder:
         write_json(self.provenance, {**known, **facts})
 
     def write_metrics(self, rows: list[dict[str, Any]]) -> None:
-        write_text(self.metrics, "".join(json.dumps(row) + "\n" for row in rows))
+        write_lines(self.metrics, rows)
 
 
 def wilson(wrong: int, images: int) -> tuple[float, float]:
@@ -314,10 +375,10 @@ def evaluations(*folders: Path) -> list[Evaluation]:
 
 
 @dataclass(frozen=True)
-class FinishedRun:
+class Finished(Generic[S]):
     """A run with its result. What is long lies in its folder until it is asked for: there may be ten thousand of them."""
 
-    spec: RunSpec
+    spec: S
     result: Result
     folder: RunFolder
 
@@ -337,13 +398,19 @@ class FinishedRun:
         return read_json(self.folder.provenance)
 
 
+FinishedRun = Finished[RunSpec]
+
+
 def finished_runs(results: Path) -> dict[str, FinishedRun]:
-    """Every finished run in a results folder, by id. Raises UserError, naming the file, where one is damaged."""
+    """Every finished training run in a results folder, by id, and nothing of what is done with their nets.
+
+    Raises UserError, naming the file, where one is damaged.
+    """
     found = (_finished(RunFolder(results, path.parent.name)) for path in sorted(results.glob("*/result.json")))
-    return {run.spec.run_id: run for run in found}
+    return {run.spec.run_id: run for run in found if run}
 
 
-def _finished(folder: RunFolder) -> FinishedRun:
+def _finished(folder: RunFolder) -> FinishedRun | None:
     """A finished run, read once for as long as its two files stay as they are: pages and report ask for the same."""
     stamps = [(s.st_ino, s.st_mtime_ns, s.st_size) for s in (folder.result.stat(), _stat(folder.spec))]
     return _read_finished(folder, tuple(stamps))
@@ -359,17 +426,23 @@ def _stat(path: Path) -> os.stat_result:
 
 
 @cache
-def _read_finished(folder: RunFolder, stamps: tuple[tuple[int, int, int], ...]) -> FinishedRun:
+def _read_finished(folder: RunFolder, stamps: tuple[tuple[int, int, int], ...]) -> FinishedRun | None:
     spec = read_spec(folder.spec)
     if spec.run_id != folder.run_id:
         raise UserError(f"{folder.spec} is of run {spec.run_id}: its folder must have that name")
-    return FinishedRun(spec, folder.read_result(), folder)
+    return Finished(spec, folder.read_result(), folder) if isinstance(spec, RunSpec) else None
 
 
-def read_spec(path: Path) -> RunSpec:
+def find(spec: Spec, *folders: Path) -> RunFolder | None:
+    """The folder of a finished piece of work, in the first of these results folders that has it."""
+    found = (RunFolder(folder, spec.run_id) for folder in folders)
+    return next((folder for folder in found if folder.finished()), None)
+
+
+def read_spec(path: Path) -> Spec:
     """The spec in a file. Raises UserError where it is damaged or of another version."""
     try:
-        return RunSpec.from_json(read_json(path))
+        return from_json(read_json(path))
     except ValueError as error:
         raise UserError(f"{path} is no spec of this version ({error}): move its folder away") from error
 

@@ -15,7 +15,7 @@ from bench.errors import Busy, UserError
 from bench.options import Options
 from bench.pages import MEASURED
 from bench.record import CHECKPOINT, EVALUATION, FILES, Record, Refused, Unsound
-from bench.spec import RunSpec
+from bench.spec import Spec
 from bench.store import RunFolder, write_probe, write_text
 
 
@@ -101,7 +101,7 @@ def import_(options: Options) -> int:
     with nothing taken, where one of the files is not what it says.
     """
     results, told = options.results, _Told()
-    taken: list[RunSpec] = []
+    taken: list[Spec] = []
     write_probe(results)
     with record.staging(results) as stage:
         unpacked = [_unpack(path, stage / str(number)) for number, path in enumerate(options.moving.imports)]
@@ -136,7 +136,7 @@ def _unpack(path: Path, stage: Path) -> tuple[Path, list[Record], list[Path]]:
     return path, runs, weights
 
 
-def publish(specs: Iterable[RunSpec], results: Path, tables: Path, force: bool, weights: bool) -> int:
+def publish(specs: Iterable[Spec], results: Path, tables: Path, force: bool, weights: bool) -> int:
     """Copy finished runs, without checkpoints, to tables/measured, and write every page that comes from there.
 
     `weights` are the tests of weights from elsewhere, and ensembles. A run that is published with other content is refused

@@ -15,8 +15,9 @@ ALLOWED = {
     "slurm": {"slurm"},
     "bench.spec": set(),
     "bench.errors": set(),
-    "bench.studies": {"bench.spec", "bench.studies"},
-    "bench.store": {"bench.spec", "bench.errors"},
+    "bench.inside": {"bench.spec"},
+    "bench.studies": {"bench.spec", "bench.inside", "bench.studies"},
+    "bench.store": {"bench.spec", "bench.inside", "bench.errors"},
     "bench.nets": {"bench.spec", "models"},
     "bench.images": {"bench.spec", "bench.errors", "bench.store", "bench.images"},
     "bench.testing": {
@@ -30,6 +31,7 @@ ALLOWED = {
         "models",
     },
     "bench.training": {
+        "bench.inside",
         "bench.spec",
         "bench.errors",
         "bench.store",
@@ -40,6 +42,7 @@ ALLOWED = {
         "models",
     },
     "bench.measure": {
+        "bench.inside",
         "bench.spec",
         "bench.errors",
         "bench.store",
@@ -51,6 +54,7 @@ ALLOWED = {
     },
     "bench.report": {
         "bench.changes",
+        "bench.inside",
         "bench.spec",
         "bench.errors",
         "bench.store",

@@ -18,7 +18,7 @@ from bench.errors import UserError
 from bench.job import format_duration
 from bench.measure.estimate import Estimator
 from bench.options import Options
-from bench.spec import RunSpec
+from bench.spec import Spec
 from bench.store import FinishedRun, write_probe
 from slurm import array, states
 from slurm.profile import report_profile
@@ -28,13 +28,13 @@ POLL_SECONDS = 5.0
 """Between two looks at the queue with --wait."""
 
 
-def send(table: str, specs: Sequence[RunSpec], options: Options, finished: dict[str, FinishedRun]) -> int:
+def send(table: str, specs: Sequence[Spec], options: Options, finished: dict[str, FinishedRun]) -> int:
     """Print the plan, send what is missing and not under way, and say where it is. Returns the exit status."""
     slurm = options.slurm
     chosen = launch.load_profile(slurm.profile)
     results, data = options.results.resolve(), options.data.resolve()
     if options.dry_run:
-        missing = _to_send(specs, results, options, say=True)
+        missing, _ = _to_send(specs, results, options, say=True)
         planned = launch.arrange(missing, chosen, slurm.overrides, slurm.pack, _limit())
         print("\n".join(launch.describe(planned, _estimator(planned, finished), results)))
         for number, each in enumerate(planned, start=1):
@@ -44,7 +44,7 @@ def send(table: str, specs: Sequence[RunSpec], options: Options, finished: dict[
     launch.check(launch.arrange(specs, chosen, slurm.overrides, slurm.pack, cluster.max_array_size), cluster)
     write_probe(results / "slurm", "--results")
     with FileLock(results / "slurm" / ".lock"):  # two launches at once would both find the same runs missing
-        missing = _to_send(specs, results, options, say=True)
+        missing, under_way = _to_send(specs, results, options, say=True)
         if not missing:
             return 0
         _look_for_data(missing, data, options.download)
@@ -52,8 +52,9 @@ def send(table: str, specs: Sequence[RunSpec], options: Options, finished: dict[
         print("\n".join(launch.describe(planned, _estimator(planned, finished), results)))
         last = report_profile(launch.resolve(chosen, "report", slurm.overrides))
         orders = Launch(
-            table, results, replace(options.source, folder=data), options.force, options.report_arguments(table), last
-        )
+            table, results, replace(options.source, folder=data), options.force, options.report_arguments(table), last,
+            under_way,
+        )  # fmt: skip
         sent = launch.send(planned, orders, cluster)
     for number, entry in enumerate(sent.arrays, start=1):
         print(f"sent array {number} as job {entry.job_id}, {len(entry.tasks)} tasks")
@@ -76,7 +77,7 @@ def _estimator(planned: Sequence[launch.Planned], finished: dict[str, FinishedRu
     return Estimator("cuda" if on_gpu else "cpu", finished.values())
 
 
-def _look_for_data(specs: Sequence[RunSpec], data: Path, download: bool) -> None:
+def _look_for_data(specs: Sequence[Spec], data: Path, download: bool) -> None:
     """Rather now than in every task; and compute nodes seldom reach the internet."""
     if any(spec.dataset == "cifar10" for spec in specs):
         from bench.training.data import check_cifar10
@@ -84,8 +85,11 @@ def _look_for_data(specs: Sequence[RunSpec], data: Path, download: bool) -> None
         check_cifar10(data, download)
 
 
-def _to_send(specs: Sequence[RunSpec], results: Path, options: Options, say: bool) -> list[RunSpec]:
-    """The runs that have no result and are not under way; with --retry, only those that failed or were lost."""
+def _to_send(specs: Sequence[Spec], results: Path, options: Options, say: bool) -> tuple[list[Spec], dict[str, str]]:
+    """The runs that have no result and are not under way; with --retry, only those that failed or were lost.
+
+    And the jobs of those that are under way, by run.
+    """
     survey = standing.survey(specs, results)
     if survey.note and survey.in_state("unknown"):
         raise UserError(f"--cluster slurm: {survey.note}: what is queued cannot be told; give it again later")
@@ -105,14 +109,15 @@ def _to_send(specs: Sequence[RunSpec], results: Path, options: Options, say: boo
     diverged = [found for found in survey.standings if found.diverged]
     if options.slurm.retry and diverged:
         print(f"{len(diverged)} diverged: that is a result and would come out again; --force --only NET runs them anew")
-    return chosen
+    jobs = [(found.run_id, found.sent.array.job_id) for found in survey.standings if found.under_way and found.sent]
+    return chosen, {run_id: job_id for run_id, job_id in jobs if job_id}
 
 
 def _has_result(found: Standing) -> bool:
     return found.state == "done" or found.diverged
 
 
-def status(specs: Sequence[RunSpec], options: Options) -> int:
+def status(specs: Sequence[Spec], options: Options) -> int:
     """Print how every run stands. Returns 0."""
     print(render(standing.survey(specs, options.results.resolve()), len(specs)))
     return 0
@@ -152,7 +157,7 @@ def _facts(found: Standing) -> str:
     return found.why
 
 
-def logs(specs: Sequence[RunSpec], options: Options) -> int:
+def logs(specs: Sequence[Spec], options: Options) -> int:
     """Print the end of one run's log, and what its task said where the run itself said nothing of its end."""
     wanted = options.slurm.logs or ""
     survey = standing.survey(specs, options.results.resolve())
@@ -175,7 +180,7 @@ def _print_end(path: Path) -> None:
         print("\n".join(standing.last_lines(path, 40)))
 
 
-def cancel(table: str, specs: Sequence[RunSpec], options: Options) -> int:
+def cancel(table: str, specs: Sequence[Spec], options: Options) -> int:
     """End what this table has in the queue, and nothing else. Returns the exit status."""
     results = options.results.resolve()
     ids = {spec.run_id for spec in specs}
@@ -206,7 +211,7 @@ def cancel(table: str, specs: Sequence[RunSpec], options: Options) -> int:
     return 0
 
 
-def wait(table: str, specs: Sequence[RunSpec], options: Options) -> int:
+def wait(table: str, specs: Sequence[Spec], options: Options) -> int:
     """Stay until nothing of the table is under way, showing how far it is. Returns 1 where a run failed."""
     results = options.results.resolve()
     show = _Live() if sys.stdout.isatty() else _Plain()

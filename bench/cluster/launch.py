@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from bench.cluster.task import Work, report, work
 from bench.errors import UserError
 from bench.job import Source
 from bench.measure.estimate import Estimate, Estimator
-from bench.spec import Arch, RunSpec
+from bench.spec import Arch, Spec
 from slurm import array, profile, site
 from slurm.array import Array
 from slurm.profile import ClusterProfile, Profile, ProfileError
@@ -45,7 +45,12 @@ class Planned:
 
     shape: str
     profile: ClusterProfile
-    tasks: tuple[tuple[RunSpec, ...], ...]
+    tasks: tuple[tuple[Spec, ...], ...]
+
+    @property
+    def needs(self) -> set[str]:
+        """Runs that must have ended before."""
+        return {run.run_id for task in self.tasks for spec in task for run in spec.needs}
 
 
 def load_profile(name: str) -> Profile:
@@ -57,17 +62,19 @@ def load_profile(name: str) -> Profile:
 
 
 def arrange(
-    specs: Sequence[RunSpec], chosen: Profile, overrides: Mapping[str, Any], pack: int, limit: int
+    specs: Sequence[Spec], chosen: Profile, overrides: Mapping[str, Any], pack: int, limit: int
 ) -> list[Planned]:
     """Arrays of at most `limit` tasks, one or more for each resource shape; `pack` small runs share a task.
 
+    What takes the nets of runs comes in arrays of its own, after those of the runs.
+
     Raises UserError where the profile cannot be.
     """
-    shapes: dict[str, list[RunSpec]] = {}
-    for spec in specs:
-        shapes.setdefault(shape_of(spec.arch), []).append(spec)
+    shapes: dict[tuple[bool, str], list[Spec]] = {}
+    for spec in sorted(specs, key=lambda spec: bool(spec.needs)):
+        shapes.setdefault((bool(spec.needs), shape_of(spec.arch)), []).append(spec)
     planned = []
-    for shape, runs in shapes.items():
+    for (_, shape), runs in shapes.items():
         resources = resolve(chosen, shape, overrides)
         if shape == "cifar" and resources.processes > 1:
             raise UserError(
@@ -111,6 +118,7 @@ def describe(planned: Sequence[Planned], estimator: Estimator, results: Path) ->
         lines.append(
             f"array {number}, shape {each.shape}: {_count(len(each.tasks), 'task')} of {_count(packed, 'run')}"
             + (f" on {gpus} GPUs each" if gpus > 1 else "")
+            + _after(each, planned)
         )
         lines += [f"  {nets}" for nets in _nets(runs, estimates, device)]
         options = " ".join(array.directives(preview(each, results, number)))
@@ -122,10 +130,17 @@ def describe(planned: Sequence[Planned], estimator: Estimator, results: Path) ->
     return lines
 
 
-def _nets(runs: Sequence[RunSpec], estimates: Sequence[Estimate], device: str) -> list[str]:
+def _after(each: Planned, planned: Sequence[Planned]) -> str:
+    """Which arrays of the same launch it waits for."""
+    runs = [{spec.run_id for task in other.tasks for spec in task} for other in planned]
+    numbers = [str(number) for number, ids in enumerate(runs, start=1) if ids & each.needs]
+    return f", after array {' and '.join(numbers)}, whose nets they take" if numbers else ""
+
+
+def _nets(runs: Sequence[Spec], estimates: Sequence[Estimate], device: str) -> list[str]:
     of_net: dict[str, list[tuple[int, float]]] = {}
     for spec, estimate in zip(runs, estimates, strict=True):
-        of_net.setdefault(spec.arch.name, []).append((spec.seed, estimate.hours))
+        of_net.setdefault(spec.name, []).append((spec.seed, estimate.hours))
     lines = []
     for net, found in of_net.items():
         seeds = [seed for seed, _ in found]
@@ -165,6 +180,8 @@ class Launch:
     report_arguments: tuple[str, ...]
     """The command line that writes the table when all is done."""
     report_profile: ClusterProfile
+    under_way: Mapping[str, str] = field(default_factory=dict)
+    """Run -> job, of those that an earlier launch has in the queue."""
 
 
 def send(planned: Sequence[Planned], launch: Launch, cluster: Site) -> Submission:
@@ -179,7 +196,8 @@ def send(planned: Sequence[Planned], launch: Launch, cluster: Site) -> Submissio
         comment = f"{stamp}.{number}"
         calls = [(_work(task, each, launch, comment),) for task in each.tasks]
         where, name = folder / str(number), f"resnet-{launch.table}"
-        job = Array(name, work, calls, where, code, each.profile, comment, environment=ENVIRONMENT)
+        after = _jobs_of(each.needs, sent, launch)
+        job = Array(name, work, calls, where, code, each.profile, comment, after, ENVIRONMENT)
         entry = _entry(job, each.shape, [[spec.run_id for spec in task] for task in each.tasks])
         sent = replace(sent, arrays=(*sent.arrays, entry))
         sent.write(launch.results)  # before sbatch: whoever dies in between leaves a record of what may be queued
@@ -187,6 +205,12 @@ def send(planned: Sequence[Planned], launch: Launch, cluster: Site) -> Submissio
         sent = replace(sent, arrays=(*sent.arrays[:-1], entry))
         sent.write(launch.results)
     return _send_report(sent, launch, folder, code)
+
+
+def _jobs_of(runs: set[str], sent: Submission, launch: Launch) -> list[str]:
+    """The jobs that bring these runs to their end, as far as they are not there."""
+    here = {run_id: str(entry.job_id) for entry in sent.arrays for task in entry.tasks for run_id in task}
+    return sorted({job for run_id, job in {**launch.under_way, **here}.items() if run_id in runs})
 
 
 def _send_report(sent: Submission, launch: Launch, folder: Path, code: Path) -> Submission:
@@ -203,7 +227,7 @@ def _send_report(sent: Submission, launch: Launch, folder: Path, code: Path) -> 
     return sent
 
 
-def _work(task: Sequence[RunSpec], planned: Planned, launch: Launch, comment: str) -> Work:
+def _work(task: Sequence[Spec], planned: Planned, launch: Launch, comment: str) -> Work:
     return Work(
         specs=tuple(task),
         results=launch.results,

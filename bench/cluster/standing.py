@@ -12,7 +12,7 @@ from bench import heartbeat
 from bench.cluster import records
 from bench.cluster.records import Sent
 from bench.heartbeat import Beat
-from bench.spec import RunSpec
+from bench.spec import Spec
 from bench.store import RunFolder
 from slurm import states
 from slurm.site import NoSlurm
@@ -76,7 +76,7 @@ class Survey:
         return [standing for standing in self.standings if standing.state in wanted]
 
 
-def survey(specs: Sequence[RunSpec], results: Path) -> Survey:
+def survey(specs: Sequence[Spec], results: Path) -> Survey:
     """How each run stands: one call of squeue, and one of sacct where squeue has forgotten some. Raises nothing of Slurm's."""
     sent = records.latest(records.read_all(results))
     folders = [RunFolder(results, spec.run_id) for spec in specs]

@@ -19,7 +19,7 @@ from bench import heartbeat, job
 from bench.errors import Interrupted, UserError
 from bench.heartbeat import Attempt
 from bench.job import Source
-from bench.spec import RunSpec
+from bench.spec import Spec
 from bench.store import RunFolder
 
 
@@ -31,7 +31,7 @@ class TaskFailed(Exception):
 class Work:
     """The runs of one task, and where they live."""
 
-    specs: tuple[RunSpec, ...]
+    specs: tuple[Spec, ...]
     results: Path
     source: Source
     force: bool
@@ -111,7 +111,7 @@ def _on_gpu() -> bool:
 
 
 def _one(
-    spec: RunSpec,
+    spec: Spec,
     task: Work,
     attempt: Attempt,
     place: tuple[int, int],
@@ -156,12 +156,12 @@ def _meet() -> None:
         torch.cuda.set_device(meeting.local_rank)
 
 
-def _alone(spec: RunSpec, task: Work, attempt: Attempt, threads: int, company: job.Company) -> None:
+def _alone(spec: Spec, task: Work, attempt: Attempt, threads: int, company: job.Company) -> None:
     """The main function of a process that holds one of several runs."""
     sys.exit(_one(spec, task, attempt, (0, 1), threads, Told(), company))
 
 
-def _side_by_side(specs: Sequence[RunSpec], task: Work, attempt: Attempt, threads: int, told: Told) -> list[int]:
+def _side_by_side(specs: Sequence[Spec], task: Work, attempt: Attempt, threads: int, told: Told) -> list[int]:
     """Run each in a process of its own, so that none of them can take the others along."""
     fresh = multiprocessing.get_context("spawn")  # a forked process cannot use CUDA
     company = job.Company(len(specs))
@@ -172,13 +172,13 @@ def _side_by_side(specs: Sequence[RunSpec], task: Work, attempt: Attempt, thread
     return [_outcome(child.exitcode, told) for child in children]
 
 
-def _together(specs: Sequence[RunSpec], task: Work, attempt: Attempt, threads: int, mouth: Connection) -> None:
+def _together(specs: Sequence[Spec], task: Work, attempt: Attempt, threads: int, mouth: Connection) -> None:
     """The main function of a process that holds all runs, each in a thread; it tells how each has ended."""
     from bench.training import lanes
 
     told, company, speaking = Told(), job.Company(len(specs), threads=True), threading.Lock()
 
-    def do(spec: RunSpec) -> None:
+    def do(spec: Spec) -> None:
         code = _one(spec, task, attempt, (0, 1), threads, told, company)
         with speaking:
             mouth.send((spec.run_id, code))
@@ -186,7 +186,7 @@ def _together(specs: Sequence[RunSpec], task: Work, attempt: Attempt, threads: i
     lanes.each(specs, do)
 
 
-def _in_one_process(specs: Sequence[RunSpec], task: Work, attempt: Attempt, threads: int, told: Told) -> list[int]:
+def _in_one_process(specs: Sequence[Spec], task: Work, attempt: Attempt, threads: int, told: Told) -> list[int]:
     """Run all as threads of one process on the task's GPU; not of this one, which outlives what kills it, and tells."""
     fresh = multiprocessing.get_context("spawn")
     ear, mouth = fresh.Pipe(duplex=False)
@@ -217,7 +217,7 @@ def _outcome(code: int | None, told: Told) -> int:
     return INTERRUPTED if code == -signal.SIGTERM and told.stop() else FAILED
 
 
-def _failed_here(spec: RunSpec, task: Work, attempt: Attempt) -> bool:
+def _failed_here(spec: Spec, task: Work, attempt: Attempt) -> bool:
     beat = heartbeat.read(RunFolder(task.results, spec.run_id))
     return beat is not None and beat.state == "failed" and beat.task == attempt.task
 

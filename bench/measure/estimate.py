@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from bench.measure.closed_form import count
-from bench.spec import RunSpec
+from bench.spec import Spec
 from bench.store import FinishedRun
 
 ASSUMED = {("cuda", "cifar"): 1e12, ("cuda", "imagenet"): 5e12, ("cpu", "cifar"): 2e10, ("cpu", "imagenet"): 2e10}
@@ -42,8 +42,8 @@ class Estimator:
                 speeds = self.speeds.setdefault(run.spec.arch.family, {}).setdefault(device["name"], [])
                 speeds.append(rate * PASSES * multiply_adds(run.spec))
 
-    def __call__(self, spec: RunSpec) -> Estimate:
-        images = spec.recipe.iterations * spec.recipe.batch
+    def __call__(self, spec: Spec) -> Estimate:
+        images = spec.images
         if rates := self.rates.get((spec.arch.name, spec.dataset)):
             return Estimate(images / fmean(rates) / 3600, "measured on the same net")
         work = images * PASSES * multiply_adds(spec)
@@ -56,6 +56,6 @@ class Estimator:
         )
 
 
-def multiply_adds(spec: RunSpec) -> float:
+def multiply_adds(spec: Spec) -> float:
     """Of one image forward; the digits have a sixteenth of CIFAR-10's pixels."""
     return count(spec.arch).multiply_adds / (16 if spec.dataset == "digits" else 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from bench.errors import UserError
-from bench.spec import RunSpec
+from bench.errors import Unready, UserError
+from bench.nets import build_for_run
+from bench.spec import Spec
 from bench.store import RunFolder, write_atomic
 
 
@@ -40,7 +42,7 @@ class Progress:
     metrics: list[dict[str, Any]] = field(default_factory=list)
 
 
-def save(folder: RunFolder, spec: RunSpec, net: nn.Module, optimiser: torch.optim.Optimizer, now: Progress) -> None:
+def save(folder: RunFolder, spec: Spec, net: nn.Module, optimiser: torch.optim.Optimizer, now: Progress) -> None:
     """Write the checkpoint atomically."""
     state = {
         "digest": spec.digest,
@@ -51,7 +53,7 @@ def save(folder: RunFolder, spec: RunSpec, net: nn.Module, optimiser: torch.opti
     write_atomic(folder.checkpoint, lambda file: torch.save(state, file))
 
 
-def load(folder: RunFolder, spec: RunSpec, net: nn.Module, optimiser: torch.optim.Optimizer) -> Progress:
+def load(folder: RunFolder, spec: Spec, net: nn.Module, optimiser: torch.optim.Optimizer) -> Progress:
     """Restore net and optimiser in place and say where the run stands; a fresh Progress without a checkpoint.
 
     Raises UserError where the file is damaged or of another spec. Runs no code from the file.
@@ -67,7 +69,7 @@ def load(folder: RunFolder, spec: RunSpec, net: nn.Module, optimiser: torch.opti
     return Progress(**state["progress"])
 
 
-def read(path: Path, spec: RunSpec) -> dict[str, Any]:
+def read(path: Path, spec: Spec) -> dict[str, Any]:
     """What a checkpoint of `spec` holds, on the CPU. Runs no code from the file.
 
     Raises UserError, in words that follow the file's name, where it is damaged or of another spec.
@@ -80,3 +82,31 @@ def read(path: Path, spec: RunSpec) -> dict[str, Any]:
     if digest != spec.digest:
         raise UserError(f"is a checkpoint of another run than {spec.run_id}")
     return state
+
+
+def trained(spec: Spec, results: Path) -> nn.Module:
+    """The net of a finished run, on the CPU, in evaluation mode.
+
+    Raises Unready where the run has no result, has diverged, or its checkpoint is gone; UserError where that is damaged.
+    """
+    folder = RunFolder(results, spec.run_id)
+    if not folder.finished():
+        raise Unready(f"needs the net of {spec.run_id}, which has no result yet: give the same command again")
+    if folder.read_result().status != "done":
+        raise Unready(f"needs the net of {spec.run_id}, which has diverged")
+    if not folder.checkpoint.exists():
+        raise Unready(f"needs the net of {spec.run_id}: move {folder.result} away to train it anew")
+    net = build_for_run(spec)
+    try:
+        net.load_state_dict(read(folder.checkpoint, spec)["net"])
+    except UserError as error:
+        raise UserError(f"{folder.checkpoint} {error}: move {folder.path} away to train it anew") from error
+    return net.eval()
+
+
+def digest_of(net: nn.Module) -> str:
+    """Sixteen digits of every value in a net's state: which weights something was measured on."""
+    found = hashlib.sha256()
+    for name, value in sorted(net.state_dict().items()):
+        found.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]

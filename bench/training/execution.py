@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.errors import UserError
-from bench.spec import Execution, ImageNetRecipe, Precision, Recipe, RunSpec
+from bench.spec import Execution, ImageNetRecipe, Precision, Recipe, Spec
 from bench.training import lanes
 from bench.training.evaluate import autocast
 from bench.training.feed import Feed, MemoryFeed
@@ -36,7 +36,7 @@ AHEAD = 16
 
 
 def choose(
-    asked: Execution, spec: RunSpec, device: torch.device, seconds: float, earlier: str | None, in_thread: bool = False
+    asked: Execution, spec: Spec, device: torch.device, seconds: float, earlier: str | None, in_thread: bool = False
 ) -> Mode:
     """The way to execute a run that would take so many seconds eagerly.
 
@@ -61,7 +61,7 @@ def choose(
     return "compiled" if device.type == "cpu" and compiled and _pays(spec, seconds) else "eager"
 
 
-def _pays(spec: RunSpec, seconds: float) -> bool:
+def _pays(spec: Spec, seconds: float) -> bool:
     """Whether compiling saves more than it takes."""
     compiling = max(SECONDS_AT_LEAST, SECONDS_PER_LAYER * spec.arch.depth)
     return spec.arch.depth <= DEEPEST_COMPILED and GAIN * seconds > compiling

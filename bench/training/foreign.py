@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bench.errors import UserError
 from bench.nets import build
-from bench.spec import ImageNetRecipe, RunSpec
+from bench.spec import ImageNetRecipe, Spec
 from bench.training import checkpoint
 from bench.training.checkpoint import Progress
 from bench.training.loop import sgd
@@ -23,7 +23,7 @@ SLACK = 1 << 26
 """Bytes of a checkpoint besides its tensors: names, the curve so far."""
 
 
-def inspect(path: Path, spec: RunSpec) -> Progress:
+def inspect(path: Path, spec: Spec) -> Progress:
     """Where a checkpoint stands. Runs no code from the file.
 
     Holds the digest of the spec, the name, shape and type of every tensor of net and optimiser, and the kind of every
@@ -95,7 +95,7 @@ def _is_of(groups: list[dict[str, Any]], parameters: list[Tensor], theirs: Any) 
         return False
 
 
-def _progress(data: Any, spec: RunSpec) -> Progress:
+def _progress(data: Any, spec: Spec) -> Progress:
     if not isinstance(data, dict) or set(data) != {f.name for f in fields(Progress)}:
         raise UserError("has no progress of this version")
     now = Progress(**data)

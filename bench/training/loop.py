@@ -14,7 +14,7 @@ from torch import nn
 
 from bench.errors import Interrupted
 from bench.nets import build_for_run
-from bench.spec import Recipe, RunSpec
+from bench.spec import Recipe, Spec
 from bench.store import Result, RunFolder
 from bench.training import checkpoint, execution, lanes
 from bench.training.execution import Mode
@@ -48,7 +48,7 @@ class Report:
 
 
 def train(
-    spec: RunSpec,
+    spec: Spec,
     folder: RunFolder,
     feed: Feed,
     device: torch.device,
@@ -102,7 +102,7 @@ class _Run:
 
     def __init__(
         self,
-        spec: RunSpec,
+        spec: Spec,
         folder: RunFolder,
         feed: Feed,
         device: torch.device,
