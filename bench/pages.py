@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import plan, studies
+from bench.inside import Extension, SurfacePart
 from bench.provenance import ROOT
 from bench.spec import RunSpec, Spec
 from bench.store import finished_runs, write_bytes, write_text
@@ -66,6 +67,10 @@ def documents(measured: Path) -> dict[Path, str]:
 
 def shown_by(spec: Spec) -> list[str]:
     """The tables on whose pages a run stands, or what is done with its net."""
+    if isinstance(spec, Extension):
+        return ["constructed_solution"]
+    if isinstance(spec, SurfacePart):
+        return ["loss_surface"]
     if not isinstance(spec, RunSpec):
         return []
     named = ["cifar_depth"] if spec.arch.family == "cifar" else []

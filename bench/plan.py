@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from bench import changes
 from bench.errors import UserError
+from bench.inside import Extension
 from bench.spec import Arch, RunSpec, Spec, parse_arch
 from bench.store import FinishedRun, RunFolder, finished_runs
+from bench.studies import INSIDE, constructed_solution, loss_surface, warmup
 from bench.studies import cifar_depth as study
 from bench.studies import imagenet as imagenet_study
 
@@ -32,6 +34,39 @@ def cifar_depth(options: Options) -> tuple[RunSpec, ...]:
         specs = tuple(spec for spec in specs if matches(options.only, spec.arch)) or _beyond(options.only, options)
     changed = changes.parse(options.set)
     return tuple(replace(spec, recipe=changes.apply(spec.recipe, changed)) for spec in specs)
+
+
+def inside(table: str, options: Options) -> tuple[Variant, tuple[Spec, ...]]:
+    """The page and the work of a table that looks inside CIFAR nets, narrowed by --only. Raises UserError."""
+    from bench.report.cifar_depth import Variant
+
+    dataset = options.dataset or study.DEFAULT_DATASET[options.schedule]
+    if dataset not in ("cifar10", "digits"):
+        raise UserError(f"--dataset {dataset} is no data set of {table}: choose cifar10 or digits")
+    changed = changes.parse(options.set)
+    if table == "warmup" and "warmup_lr" in dict(changed):
+        raise UserError("--set warmup_lr is what the table warmup varies by itself: leave it out, or take cifar_depth")
+    asked = Variant(options.schedule, dataset, options.selection, changed)
+    variant = Variant.of(asked.spec(study.ARCHS[0], 0))  # a change that changes nothing has no page of its own
+    seeds = range(options.seeds)
+    if table == "constructed_solution":
+        return variant, _narrowed(table, constructed_solution.works(variant.spec, seeds), options.only)
+    archs = loss_surface.ARCHS if table == "loss_surface" else warmup.ARCHS
+    works = loss_surface.works if table == "loss_surface" else warmup.works
+    if options.only is not None and not any(matches(options.only, arch) for arch in archs):
+        return variant, tuple(works(variant.spec, seeds, (one_net(options.only, table, archs),)))
+    return variant, _narrowed(table, works(variant.spec, seeds, archs), options.only)
+
+
+def _narrowed(table: str, specs: Sequence[Spec], only: str | None) -> tuple[Spec, ...]:
+    """Those that a glob names, by net or by their own name, and before them the runs that they need. Raises UserError."""
+    if only is None:
+        return tuple(specs)
+    chosen = [s for s in specs if fnmatchcase(s.name, only) or (not isinstance(s, Extension) and matches(only, s.arch))]
+    if not chosen:
+        names = ", ".join(dict.fromkeys(spec.name for spec in specs))
+        raise UserError(f"--only {only} matches nothing of {table}: it has {names}")
+    return tuple(dict.fromkeys([*(run for spec in chosen for run in spec.needs), *chosen]))
 
 
 def _beyond(name: str, options: Options) -> tuple[RunSpec, ...]:
@@ -70,10 +105,15 @@ def imagenet(name: str, options: Options) -> tuple[ImageNetVariant, tuple[RunSpe
     return variant, chosen
 
 
-def runs(name: str, options: Options) -> tuple[RunSpec, ...]:
-    """The runs of any table, narrowed by --only; none of one that is not filled by runs. Raises UserError."""
+def runs(name: str, options: Options) -> tuple[Spec, ...]:
+    """The runs of any table, and what is done with their nets, narrowed by --only.
+
+    None of one that is not filled by runs. Raises UserError.
+    """
     if name == "cifar_depth":
         return cifar_depth(options)
+    if name in INSIDE:
+        return inside(name, options)[1]
     return imagenet(name, options)[1] if name in imagenet_study.STUDIES else ()
 
 
@@ -82,15 +122,15 @@ def matches(glob: str, arch: Arch) -> bool:
     return any(fnmatchcase(name, glob) for name in (arch.name, arch.name.removeprefix("imagenet-"), arch.label))
 
 
-def one_net(name: str) -> Arch:
+def one_net(name: str, table: str = "cifar_depth", archs: Sequence[Arch] = study.ARCHS) -> Arch:
     """A CIFAR net beyond the table's rows. Raises UserError, saying what would work."""
     try:
         arch = parse_arch(name)
     except ValueError as error:
         if "6n+2" in str(error):
             raise UserError(f"--only {name}: {error}") from None
-        names = ", ".join(arch.name for arch in study.ARCHS)
-        raise UserError(f"--only {name} matches no net of cifar_depth: it has {names}") from None
+        names = ", ".join(arch.name for arch in archs)
+        raise UserError(f"--only {name} matches no net of {table}: it has {names}") from None
     if arch.family != "cifar":
         raise UserError(f"--only {name} is no CIFAR net: try resnet-{study.RESIDUAL[0].depth}-A")
     return arch

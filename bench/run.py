@@ -98,6 +98,21 @@ def imagenet(name: str, options: Options) -> int:
     return fill(name, specs, options, show)
 
 
+def inside(name: str, options: Options) -> int:
+    """What happens inside nets, the same way, with what is done with the nets of runs among the runs."""
+    variant, specs = plan.inside(name, options)
+    from bench.report import constructed_solution, loss_surface, warmup
+    from bench.report.runs import Found
+
+    report = {"constructed_solution": constructed_solution, "loss_surface": loss_surface, "warmup": warmup}[name]
+
+    def show(finished: plan.Finished, results: Path) -> None:
+        found = Found(finished, (results, MEASURED))
+        _put(report.page(found, variant), options, report.render_terminal(found, variant))
+
+    return fill(name, specs, options, show)
+
+
 Show = Callable[[plan.Finished, Path], None]
 """Writes a table's pages and prints it, from finished runs and the folder of results that they are in."""
 
@@ -296,6 +311,7 @@ TABLES: dict[str, Callable[[Options], int]] = {
     "complexity": complexity,
     "cifar_depth": cifar_depth,
     **{name: partial(imagenet, name) for name in studies.imagenet.STUDIES},
+    **{name: partial(inside, name) for name in studies.INSIDE},
     "claims": claims,
     "calibration": calibration,
     "third_party": third_party,

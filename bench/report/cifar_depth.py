@@ -57,7 +57,11 @@ class Variant:
     @property
     def name(self) -> str:
         """`cifar_depth`, `cifar_depth.short`, ...: the file name of page and figure."""
-        parts = ["cifar_depth"]
+        return self.page("cifar_depth")
+
+    def page(self, table: str) -> str:
+        """The same of another table of such runs."""
+        parts = [table]
         if self.schedule != "paper":
             parts.append(self.schedule)
         if self.dataset != DEFAULT_DATASET[self.schedule]:
@@ -160,7 +164,7 @@ def _cells(row: Row, variant: Variant, logs: dict[str, str]) -> tuple[Cell, ...]
     found = cells(
         net(row.arch),
         Cell(thousands(_parameters(row.arch)), manifest=COUNTED),
-        *_paper_cells(row.arch),
+        *paper_cells(row.arch),
         ours,
         str(len(row.runs)) if row.runs else "",
         other_images(row.values("test_error"), row.runs[0].result.test_images) if row.runs else "",
@@ -238,7 +242,8 @@ def _parameters(arch: Arch) -> int:
     return count(arch).parameters
 
 
-def _paper_cells(arch: Arch) -> list[Cell]:
+def paper_cells(arch: Arch) -> list[Cell]:
+    """What the paper prints of the net's test error, and which statistic that is."""
     if arch.name not in PUBLISHED:
         return [Cell(""), Cell("not in the paper")]
     ids, numbers = PUBLISHED[arch.name], published.load()
@@ -307,18 +312,21 @@ def _how_to_read(variant: Variant) -> str:
         cited = [published.load()[f"T6/{net}/test_error{'_best' if net == 'Highway-19' else ''}"] for net in CITED]
         others = ", ".join(f"{number.net} {number.printed}" for number in cited)
         return f"{MATCH} The paper's table also cites {others}; they are not re-run here."
-    return (
-        "**These are not the paper's runs**: the schedule or the data differ, so that the errors must not be held against "
-        "the printed ones, and every verdict is `not comparable`. The paper's numbers stand beside them for orientation."
-    )
+    return NOT_THEIRS
+
+
+NOT_THEIRS = (
+    "**These are not the paper's runs**: the schedule or the data differ, so that the errors must not be held against "
+    "the printed ones, and every verdict is `not comparable`. The paper's numbers stand beside them for orientation."
+)
 
 
 def _figures(variant: Variant, all_rows: Sequence[Row]) -> list[Figure | str]:
     """Error against depth, Fig. 6, Fig. 1 and ours against the paper's."""
-    cifar10, name, heading = variant.dataset == "cifar10", variant.name, _heading(variant)
+    cifar10, name, said = variant.dataset == "cifar10", variant.name, heading(variant)
 
     def figure(part: str, alt: str, caption: str, draw: Callable[[], Chart]) -> Figure:
-        return Figure(f"{name}{part}", alt, caption, lambda: replace(draw(), heading=heading))
+        return Figure(f"{name}{part}", alt, caption, lambda: replace(draw(), heading=said))
 
     bars = _interval(all_rows)
     top = 20 if cifar10 and variant.schedule == "paper" else 100
@@ -360,7 +368,7 @@ def _figures(variant: Variant, all_rows: Sequence[Row]) -> list[Figure | str]:
     return drawn
 
 
-def _heading(variant: Variant) -> str:
+def heading(variant: Variant) -> str:
     """What separates these runs from the paper's, in a line; nothing where they may be held against it."""
     if variant.comparable:
         return ""
@@ -437,9 +445,9 @@ def _to_fill(all_rows: Sequence[Row], variant: Variant) -> str:
     return f"What is missing is filled by `{command(variant)}`, one row alone with `--only`."
 
 
-def command(variant: Variant) -> str:
+def command(variant: Variant, table: str = "cifar_depth") -> str:
     """The command that runs the nets of a page."""
-    words = ["python bench/run.py --table cifar_depth"]
+    words = [f"python bench/run.py --table {table}"]
     if variant.schedule != "paper":
         words.append(f"--schedule {variant.schedule}")
     if variant.dataset != DEFAULT_DATASET[variant.schedule]:

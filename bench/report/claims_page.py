@@ -29,6 +29,7 @@ TITLES = {
     "imagenet_plain_vs_residual": "Table 2 and Fig. 4: [imagenet_plain_vs_residual](imagenet_plain_vs_residual.md)",
     "imagenet_shortcuts": "Table 3: [imagenet_shortcuts](imagenet_shortcuts.md)",
     "imagenet_multiscale": "Tables 4 and 5: [imagenet_multiscale](imagenet_multiscale.md)",
+    "constructed_solution": "The constructed solution: [constructed_solution](constructed_solution.md)",
     "layer_responses": "Fig. 7: how strongly layers respond",
     "gradients": "Gradients",
 }
@@ -88,7 +89,7 @@ def _variants(spec: RunSpec) -> list[cifar_depth.Variant | imagenet.Variant]:
 def _cifar(variant: cifar_depth.Variant, finished: Finished) -> list[Family]:
     setting, command = cifar_depth.setting(finished, variant), cifar_depth.command(variant)
     tables = ("cifar_depth", *(table for table, runs in RUNS_OF.items() if runs == "cifar_depth"))
-    return [Family(table, setting, variant.name, command, CIFAR_SEEDS) for table in tables]
+    return [Family(table, setting, variant.page(table), command, CIFAR_SEEDS) for table in tables]
 
 
 def _imagenet(variant: imagenet.Variant, finished: Finished) -> Family:

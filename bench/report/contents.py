@@ -12,14 +12,19 @@ from bench.report import (
     cifar_depth,
     claims_page,
     complexity,
+    constructed_solution,
     harness,
     imagenet,
     loading,
+    loss_surface,
     speeds,
     third_party,
     throughput,
+    warmup,
 )
+from bench.report.cifar_depth import Variant
 from bench.report.page import Page
+from bench.report.runs import Found
 from bench.store import FinishedRun, evaluations
 from bench.studies.imagenet import STUDIES
 
@@ -44,9 +49,21 @@ def pages(names: Iterable[str], material: Material) -> list[Page]:
 
 def _cifar_depth(material: Material) -> Iterator[Page]:
     specs = [run.spec for run in material.finished.values() if run.spec.arch.family == "cifar"]
-    found = {cifar_depth.Variant.of(spec): None for spec in specs}
-    for variant in (cifar_depth.PAPER, *sorted(found.keys() - {cifar_depth.PAPER}, key=lambda variant: variant.name)):
+    found = {Variant.of(spec) for spec in specs if not warmup.page_of(spec)}  # that table shows the others
+    for variant in _ordered(found):
         yield cifar_depth.page(material.finished, variant, material.logs)
+
+
+def _ordered(variants: set[Variant]) -> list[Variant]:
+    return [cifar_depth.PAPER, *sorted(variants - {cifar_depth.PAPER}, key=lambda variant: variant.name)]
+
+
+def _inside(
+    page: Callable[[Found, Variant], Page], variants: Callable[[Found], set[Variant]], material: Material
+) -> Iterator[Page]:
+    found = Found(material.finished, (material.results, material.measured))
+    for variant in _ordered(variants(found)):
+        yield page(found, variant)
 
 
 def _imagenet(name: str, material: Material) -> Iterator[Page]:
@@ -103,6 +120,9 @@ PAGES: dict[str, Callable[[Material], Iterator[Page]]] = {
     "complexity": _complexity,
     "cifar_depth": _cifar_depth,
     **{name: partial(_imagenet, name) for name in STUDIES},
+    "constructed_solution": partial(_inside, constructed_solution.page, constructed_solution.variants),
+    "loss_surface": partial(_inside, loss_surface.page, loss_surface.variants),
+    "warmup": partial(_inside, warmup.page, warmup.variants),
     "claims": _claims,
     "calibration": _calibration,
     "third_party": _third_party,

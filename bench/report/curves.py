@@ -77,7 +77,7 @@ def _panel(title: str, nets: Sequence[Net], errors: Errors, paper: str, top: flo
     """Curves of every net. `paper` is the figure whose curves lie behind, drawn over the length of our schedule."""
     recipes = [net.runs[0].spec.recipe for net in nets]
     total = max((recipe.iterations for recipe in recipes), default=1)
-    unit, power = (1e4, " (1e4)") if total >= 10_000 else (1e3, " (1e3)") if total >= 1_000 else (1, "")
+    unit, power = unit_of(total)
     series = []
     for net in nets:
         whole = 600_000 if net.arch.family == "imagenet" else 64_000
@@ -94,6 +94,11 @@ def _panel(title: str, nets: Sequence[Net], errors: Errors, paper: str, top: flo
         series,
         sorted(drops),
     )
+
+
+def unit_of(iterations: int) -> tuple[float, str]:
+    """What so many iterations are counted in, and how an axis says so."""
+    return (1e4, " (1e4)") if iterations >= 10_000 else (1e3, " (1e3)") if iterations >= 1_000 else (1, "")
 
 
 def _of_paper(figure: str, arch: Arch, name: str, kind: str, style: Style, scale: float) -> list[Series]:

@@ -57,7 +57,7 @@ def name_points(axis: Axes, panel: Panel) -> None:
 
     points: dict[tuple[float, float], list[str]] = {}
     for series in panel.series if panel.named else ():
-        for name, x, y in zip(series.names, series.x, series.y, strict=True):
+        for name, x, y in zip(series.names, series.x, series.y, strict=bool(series.names)):  # curves have none
             points.setdefault((x, y), []).append(name)
     full = [*points]
     for series in panel.series:

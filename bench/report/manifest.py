@@ -8,7 +8,7 @@ from typing import Any
 from bench.report.page import Manifest, Part, Patch, Section, Table, grid
 from bench.report.published import PublishedNumber
 from bench.report.runs import RUNS_ONE_BY_ONE, Sentences, put_together, sentences
-from bench.store import FinishedRun
+from bench.store import Finished, FinishedRun
 
 Quantities = Sequence[tuple[str, Callable[[FinishedRun], float | None]]]
 """What is shown of each run: its name, and the number in percent."""
@@ -16,7 +16,7 @@ Quantities = Sequence[tuple[str, Callable[[FinishedRun], float | None]]]
 
 def of_runs(
     title: str,
-    runs: Sequence[FinishedRun],
+    runs: Sequence[Finished[Any]],
     quantities: Quantities,
     deviations: Sentences,
     choices: Sentences,
@@ -78,7 +78,7 @@ def of_paper(number: PublishedNumber, others: Table | None) -> Manifest:
     return Manifest(f"{number.net} in the paper", parts)
 
 
-def _seeds(runs: Sequence[FinishedRun]) -> str:
+def _seeds(runs: Sequence[Finished[Any]]) -> str:
     """`0 to 4`, or `0, 2, 5`."""
     seeds = sorted(run.spec.seed for run in runs)
     if len(seeds) > 2 and seeds == list(range(seeds[0], seeds[-1] + 1)):
@@ -86,7 +86,7 @@ def _seeds(runs: Sequence[FinishedRun]) -> str:
     return ", ".join(map(str, seeds))
 
 
-def _runs(runs: Sequence[FinishedRun], facts: Sequence[dict[str, Any]], quantities: Quantities) -> Table:
+def _runs(runs: Sequence[Finished[Any]], facts: Sequence[dict[str, Any]], quantities: Quantities) -> Table:
     lines = []
     for run, fact in zip(runs, facts, strict=True):
         values = [of_run(run) for _, of_run in quantities]
@@ -116,9 +116,9 @@ def _job(slurm: dict[str, str]) -> str:
     return slurm.get("job_id", "no scheduler")
 
 
-def _environments(runs: Sequence[FinishedRun], facts: Sequence[dict[str, Any]]) -> list[Part]:
+def _environments(runs: Sequence[Finished[Any]], facts: Sequence[dict[str, Any]]) -> list[Part]:
     """Packages, machine and settings, once for all runs that share them."""
-    found: dict[str, list[FinishedRun]] = {}
+    found: dict[str, list[Finished[Any]]] = {}
     for run, fact in zip(runs, facts, strict=True):
         found.setdefault(_environment(fact), []).append(run)
     lines = [said if len(found) == 1 else f"Seeds {_seeds(members)}:\n\n{said}" for said, members in found.items()]
@@ -141,9 +141,9 @@ def _environment(fact: dict[str, Any]) -> str:
     )
 
 
-def _patches(runs: Sequence[FinishedRun], facts: Sequence[dict[str, Any]]) -> list[Part]:
+def _patches(runs: Sequence[Finished[Any]], facts: Sequence[dict[str, Any]]) -> list[Part]:
     """What was not committed when these runs were made."""
-    found: dict[str, list[FinishedRun]] = {}
+    found: dict[str, list[Finished[Any]]] = {}
     for run, fact in zip(runs, facts, strict=True):
         if patch := fact["code"]["patch"]:
             found.setdefault(patch, []).append(run)

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from bench.report.page import Cell, Part, Section, Table, grid
 from bench.report.verdict import Verdict
 from bench.spec import Arch, RunSpec
-from bench.store import FinishedRun, Result, wilson
+from bench.store import Finished, FinishedRun, Result, wilson
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that is finished: runs, and the results folders in which what was done with their nets is looked for."""
+
+    runs: Mapping[str, FinishedRun]
+    folders: tuple[Path, ...]
+
+    def of(self, arch: Arch, spec: Callable[[Arch, int], RunSpec]) -> list[FinishedRun]:
+        """The finished runs of a net, seeds in order; `spec` gives the wanted run of a net and a seed."""
+        found = [run for run in self.runs.values() if run.spec.arch == arch and run.spec == spec(arch, run.spec.seed)]
+        return sorted(found, key=lambda run: run.spec.seed)
 
 
 def mean_and_spread(values: Sequence[float], digits: int = 2) -> str:
@@ -78,7 +93,7 @@ RUNS_ONE_BY_ONE = 60
 """Runs that a page lists one by one; more are put together by net, machine and code."""
 
 
-def provenance(runs: Sequence[FinishedRun]) -> list[Section]:
+def provenance(runs: Sequence[Finished[Any]]) -> list[Section]:
     """Where each number comes from."""
     if not runs:
         return []
@@ -97,7 +112,7 @@ def _threads(facts: dict[str, Any]) -> str:
     return str(facts["threads"]) if facts["device"]["kind"] == "cpu" else ""
 
 
-def put_together(runs: Sequence[FinishedRun], provenances: Iterable[dict[str, Any]]) -> list[Part]:
+def put_together(runs: Sequence[Finished[Any]], provenances: Iterable[dict[str, Any]]) -> list[Part]:
     """A line for all seeds of a net that ran on the same kind of machine by the same code."""
     groups: dict[tuple[str, ...], list[tuple[Result, int]]] = {}
     for run, facts in zip(runs, provenances, strict=True):
@@ -122,7 +137,7 @@ def put_together(runs: Sequence[FinishedRun], provenances: Iterable[dict[str, An
     return [said, grid(cells, headers, (1, 3, 5, 6, 7))]
 
 
-def _one_by_one(runs: Sequence[FinishedRun]) -> Table:
+def _one_by_one(runs: Sequence[Finished[Any]]) -> Table:
     cells = []
     for run in runs:
         facts, result = run.provenance, run.result

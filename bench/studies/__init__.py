@@ -7,12 +7,20 @@ from __future__ import annotations
 
 from typing import Literal
 
-from bench.studies import calibration, cifar_depth, complexity, imagenet
+from bench.studies import calibration, cifar_depth, complexity, constructed_solution, imagenet, loss_surface, warmup
+
+INSIDE: dict[str, str] = {
+    "constructed_solution": constructed_solution.TITLE,
+    "loss_surface": loss_surface.TITLE,
+    "warmup": warmup.TITLE,
+}
+"""Tables that look inside CIFAR nets."""
 
 TABLES: dict[str, str] = {
     "complexity": complexity.TITLE,
     "cifar_depth": cifar_depth.TITLE,
     **{name: study.title for name, study in imagenet.STUDIES.items()},
+    **INSIDE,
     "claims": "The paper's sentences, each with a verdict: holds, contradicted, undecided, not run",
     "calibration": calibration.TITLE,
     "third_party": "What other people's reproductions report beside the paper, each with its protocol",

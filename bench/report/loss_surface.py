@@ -1,0 +1,282 @@
+"""The page of `--table loss_surface`: the loss around trained nets, with and without shortcuts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+from bench.measure import basin
+from bench.measure.basin import Surface
+from bench.report import manifest, surface_figures, terminal
+from bench.report.cifar_depth import PAPER, Variant, command, heading
+from bench.report.inside import SEEDS, measured, titled, to_fill
+from bench.report.markdown import thousands
+from bench.report.page import Cell, Figure, Manifest, Page, Section, Table, behind, cells, grid
+from bench.report.runs import Found, mean_and_spread, net, provenance, sentences
+from bench.spec import Arch
+from bench.store import FinishedRun, find, read_json
+from bench.studies import loss_surface as study
+from bench.studies.cifar_depth import choices, deviations
+
+TABLE = "loss_surface"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A net with the surfaces around its runs, seeds in order."""
+
+    arch: Arch
+    runs: tuple[FinishedRun, ...]
+    lines: tuple[Surface, ...]
+    planes: tuple[Surface, ...]
+    parts: int
+    """Parts that are finished, of all its runs."""
+
+    @property
+    def surfaces(self) -> tuple[Surface, ...]:
+        return self.lines + self.planes
+
+
+def rows(found: Found, variant: Variant) -> list[Row]:
+    """A row for each net of the table, and for each other of which a surface is measured."""
+    others = {run.spec.arch for run in found.runs.values() if run.spec.arch.family == "cifar"} - {*study.ARCHS}
+    of_others = [_row(found, variant, arch) for arch in sorted(others, key=lambda arch: (arch.residual, arch.depth))]
+    return [*(_row(found, variant, arch) for arch in study.ARCHS), *(row for row in of_others if row.parts)]
+
+
+def _row(found: Found, variant: Variant, arch: Arch) -> Row:
+    runs = found.of(arch, variant.spec)
+    of_kind: dict[str, list[Surface]] = {"lines": [], "plane": []}
+    parts = 0
+    for run in runs:
+        whole = study.surface(run.spec)
+        parts += sum(find(part, *found.folders) is not None for part in whole)
+        for kind, members in of_kind.items():
+            mine = tuple(part for part in whole if part.grid.kind == kind)
+            if (surface := basin.load(mine, *found.folders)) is not None:
+                members.append(surface)
+    return Row(arch, tuple(runs), tuple(of_kind["lines"]), tuple(of_kind["plane"]), parts)
+
+
+def variants(found: Found) -> set[Variant]:
+    """The pages for which some of a surface is measured."""
+    cifar = [run.spec for run in found.runs.values() if run.spec.arch.family == "cifar"]
+    return {PAPER, *(Variant.of(spec) for spec in cifar if any(find(p, *found.folders) for p in study.surface(spec)))}
+
+
+Number = Callable[[Surface], float | None]
+
+
+def _radius(level: Callable[[float], float]) -> Number:
+    return lambda surface: basin.radius(surface, level)
+
+
+HEADERS = [
+    "net", "loss", "error, %", "lines: loss doubles at", "plane: loss doubles at", "lines: one nat more at",
+    "plane: one nat more at", "lines: roughness, %", "plane: roughness, %", "seeds", "points",
+]  # fmt: skip
+NUMERIC = range(1, 11)
+NARROW = (0, 1, 3, 5, 7, 10)
+
+
+def _cells(row: Row, variant: Variant) -> tuple[Cell, ...]:
+    lines, planes = row.lines, row.planes
+    if not row.surfaces:
+        diverged = row.runs and all(run.result.status == "diverged" for run in row.runs)
+        word = "diverged" if diverged else "missing"
+        return cells(net(row.arch), Cell(word, word, manifest=_manifest(row, variant)), *[""] * 8, _points(row))
+    found = cells(
+        net(row.arch),
+        mean_and_spread([surface.loss for surface in lines or planes], 3),
+        mean_and_spread([surface.error for surface in lines or planes]),
+        _number(lines, _radius(basin.doubled)),
+        _number(planes, _radius(basin.doubled)),
+        _number(lines, _radius(basin.one_more)),
+        _number(planes, _radius(basin.one_more)),
+        _number(lines, basin.roughness),
+        _number(planes, basin.roughness),
+        str(max(len(lines), len(planes))),
+        _points(row),
+    )
+    return behind(found, _manifest(row, variant), NUMERIC)
+
+
+def _points(row: Row) -> str:
+    """`880 of 880`: measured, and asked for."""
+    wanted = [part for run in row.runs for part in study.surface(run.spec)]
+    if not wanted:
+        return ""
+    done = sum(surface.part.grid.rows * surface.part.grid.columns for surface in row.surfaces)
+    return f"{thousands(done)} of {thousands(sum(part.steps for part in wanted))}"
+
+
+def _number(surfaces: Sequence[Surface], of: Number) -> str:
+    """The mean over the seeds, or that the grid ends before."""
+    values = [value for surface in surfaces if (value := of(surface)) is not None]
+    if any(map(math.isinf, values)):
+        return f"> {surfaces[0].part.grid.reach:g}"
+    return mean_and_spread(values)
+
+
+def _manifest(row: Row, variant: Variant) -> Manifest:
+    """What stands behind a row: the parts of its surfaces. What was trained is told with the runs."""
+    title, again = f"The loss around {net(row.arch)}", f"{command(variant, TABLE)} --only {row.arch.name}"
+    if not row.surfaces:
+        return manifest.of_nothing(title, again, None)
+    seeds = 1 + max(run.spec.seed for run in row.runs)
+    return Manifest(title, lambda: [manifest.anew(f"{again} --seeds {seeds}"), _parts([row])])
+
+
+def table(all_rows: Sequence[Row], variant: Variant) -> Table:
+    return Table(HEADERS, [_cells(row, variant) for row in all_rows], NUMERIC, NARROW)
+
+
+def render_terminal(found: Found, variant: Variant) -> str:
+    """The columns that fit a terminal."""
+    return terminal.render(table(rows(found, variant), variant))
+
+
+def page(found: Found, variant: Variant) -> Page:
+    """The page of what is measured around the nets of these runs."""
+    all_rows = rows(found, variant)
+    members = [run for row in all_rows if row.surfaces for run in row.runs]
+    missing = not all(row.lines and row.planes for row in all_rows)
+    return Page(
+        variant.page(TABLE),
+        titled("The loss around trained nets", variant),
+        [
+            "The paper argues that plain nets of great depth have solutions which solvers do not find, and that shortcuts make "
+            "them easier to find. Li et al. (2018, arXiv 1712.09913) drew what a solver sees: the loss along random directions "
+            "from the weights of a trained net, each filter scaled to the norm of the net's own. The paper prints no such "
+            "number.",
+            table(all_rows, variant),
+            to_fill(missing, variant, TABLE),
+            *_figures(variant, all_rows),
+            _seen(all_rows),
+            _definitions(variant),
+            *sentences(members, deviations, choices),
+            *provenance(members),
+            *([Section("Surfaces", [_parts(all_rows)])] if members else []),
+        ],
+    )
+
+
+def _figures(variant: Variant, all_rows: Sequence[Row]) -> list[Figure]:
+    """Of the first seed of each net."""
+    name, said = variant.page(TABLE), heading(variant)
+    along, planes = ([found[0] for row in all_rows if (found := of(row))] for of in (_lines, _planes))
+    drawn = []
+    if along:
+        drawn += [
+            Figure(
+                f"{name}.lines",
+                "Loss along random lines",
+                "The loss along random directions from the trained net, which is at 0; every direction of one seed, the same "
+                "axes for plain and residual nets. The dotted line is what guessing costs. Above 10 nats nothing of the net is "
+                "left, and the axis ends.",
+                lambda: replace(surface_figures.losses(along), heading=said),
+            ),
+            Figure(
+                f"{name}.errors",
+                "Error along random lines",
+                "The error along the same directions.",
+                lambda: replace(surface_figures.errors(along), heading=said),
+            ),
+        ]
+    if planes:
+        drawn += [
+            Figure(
+                f"{name}.contours",
+                "Contours of the loss",
+                "The loss over the plane of two random directions, the same levels and axes for every net; the cross is the "
+                "trained net, the dashed line where its loss has risen by one nat.",
+                lambda: surface_figures.contours(planes, said),
+            ),
+            Figure(
+                f"{name}.surface",
+                "The loss as a surface",
+                "The same as surfaces, all on one scale, seen from the same side.",
+                lambda: surface_figures.surfaces(planes, said),
+            ),
+        ]
+    return drawn
+
+
+def _lines(row: Row) -> tuple[Surface, ...]:
+    return row.lines
+
+
+def _planes(row: Row) -> tuple[Surface, ...]:
+    return row.planes
+
+
+def _seen(all_rows: Sequence[Row]) -> str:
+    """What shortcuts change, in a sentence for each depth of which both nets are measured."""
+    said = []
+    for plain in all_rows:
+        for other in all_rows:
+            if plain.arch.residual or not other.arch.residual or plain.arch.depth != other.arch.depth:
+                continue
+            pairs = zip((plain, other), (one_more(plain), one_more(other)), strict=True)
+            far = [f"{net(row.arch)} {'beyond the grid' if math.isinf(r) else f'{r:.2f}'}" for row, r in pairs if r]
+            if len(far) == 2:
+                said.append(" and ".join(far))
+    if not said:
+        return ""
+    return (
+        "Along random lines the loss is one nat higher, in the mean over the seeds shown, at: " + "; ".join(said) + "."
+    )
+
+
+def one_more(row: Row) -> float | None:
+    """How far one can go along random lines before the loss is one nat higher: the mean over seeds of each one's median."""
+    found = [basin.radius(surface, basin.one_more) for surface in row.lines]
+    return fmean(found) if found else None
+
+
+def _definitions(variant: Variant) -> Section:
+    lines, plane = study.GRIDS[variant.schedule]
+    return measured(
+        f"*Loss*, in nats, and *error*: mean cross-entropy and top-1 error over the first {lines.images:,} training images, "
+        "not augmented, in evaluation mode. The columns are those of the net itself.",
+        f"*Lines*: {lines.rows} random directions, {lines.columns} points on each; *plane*: that of the first two, "
+        f"{plane.rows} by {plane.columns} points; both from -{lines.reach:g} to {lines.reach:g}, where each filter has been "
+        "moved by its own norm.",
+        "*Directions* are Gaussian; each filter, and each logit's weights, get the norm of the net's own (`scaling="
+        f"{lines.scaling}`). Biases and batch norm are not moved, and batch norm keeps the averages that the net was trained "
+        f"to (`statistics={lines.statistics}`), as Li et al. have it. The draws (`seed={lines.seed}`) are the same for a plain "
+        "net and the residual net of its depth.",
+        "*Loss doubles at*: how far one can go before the loss has doubled, the median over all ways out: both ways along each "
+        f"line, {basin.RAYS} rays of the plane. It is relative to what the net has reached: a net that has learnt nothing is "
+        "flat by this measure, so that nets of very different loss must not be compared by it.",
+        "*One nat more at*: the same until the loss is one nat higher, which compares nets of different loss.",
+        "*Roughness*: of all ups and downs of the logarithm of the loss between neighbouring points, going outwards, the share "
+        f"of the downs. 0 is a bowl; 50 is as much down as up. Losses count up to {basin.NOTHING_LEFT:g} nats. It depends on "
+        "how fine the grid is, and compares nets on the same grid.",
+        f"{SEEDS}; a seed trains anew, and keeps the directions.",
+    )
+
+
+def _parts(all_rows: Sequence[Row]) -> Table:
+    """Where the points come from."""
+    lines = []
+    for row in all_rows:
+        for surface in row.surfaces:
+            facts = [read_json(folder.provenance) for folder in surface.folders]
+            results = [folder.read_measured() for folder in surface.folders]
+            where = surface.part.grid
+            lines.append(
+                [
+                    f"`{surface.part.run.run_id}`",
+                    f"{where.kind}, {where.rows} by {where.columns}",
+                    str(len(results)),
+                    results[0].weights,
+                    "; ".join(dict.fromkeys(fact["device"]["name"] for fact in facts)),
+                    f"{sum(result.wall_seconds for result in results) / 3600:.2f}",
+                    str(sum(fact["restarts"] for fact in facts)),
+                    "; ".join(dict.fromkeys((fact["code"]["commit"] or "unknown")[:10] for fact in facts)),
+                ]
+            )
+    return grid(lines, ["around", "grid", "parts", "weights", "device", "hours", "restarts", "commit"], (2, 5, 6))

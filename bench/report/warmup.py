@@ -1,0 +1,237 @@
+"""The page of `--table warmup`: ResNet-110 with and without a low learning rate at the start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+from bench.measure.beginning import first_below
+from bench.report import claims, manifest, terminal
+from bench.report.chart import TEST, TRAINING, Axis, Chart, Panel, Series, Style
+from bench.report.cifar_depth import (
+    PAPER,
+    QUANTITIES,
+    Variant,
+    command,
+    heading,
+    judge,
+    paper_cells,
+    setting,
+)
+from bench.report.curves import unit_of
+from bench.report.inside import SEEDS, measured, not_theirs, titled, to_fill
+from bench.report.markdown import thousands
+from bench.report.page import Cell, Figure, Page, Table, behind, cells
+from bench.report.runs import Found, mean_and_spread, net, provenance, sentences, verdict_cell
+from bench.spec import Arch, RunSpec
+from bench.store import FinishedRun
+from bench.studies import warmup as study
+from bench.studies.cifar_depth import choices, deviations
+
+TABLE = "warmup"
+LEVELS = (90.0, 80.0)
+"""Percent of training error: guessing ten classes, and where the paper's warm-up ends."""
+CLAIMS = ("110-starts-late", "110-ends-alike")
+"""Those of cifar_depth that this page is about."""
+WARM, COLD = "#1b3a6b", "#e69f00"
+"""Dark and light, to be told apart in grey."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A net, started low or not, with its finished runs, seeds in order."""
+
+    arch: Arch
+    warm: bool
+    runs: tuple[FinishedRun, ...]
+
+    def below(self, level: float) -> list[tuple[int, int] | None]:
+        """Of each run, the iterations between which its training error falls below a level; None where it never does."""
+        return [first_below(run.metrics, run.spec.recipe.batch, level) for run in self.runs]
+
+    def values(self, name: str) -> list[float]:
+        """That field of the result of each run that did not diverge, where it has one."""
+        done = (run.result for run in self.runs if run.result.status == "done")
+        return [value for result in done if (value := getattr(result, name)) is not None]
+
+
+def specs(variant: Variant, arch: Arch, seed: int) -> dict[bool, RunSpec]:
+    """The pair of runs of a net and a seed, by whether it warms up."""
+    run = variant.spec(arch, seed)
+    return {True: study.with_warmup(run), False: study.without_warmup(run)}
+
+
+def rows(found: Found, variant: Variant) -> list[Row]:
+    """Two rows for ResNet-110, and for each other net of which both have been run."""
+    others = {run.spec.arch for run in found.runs.values() if run.spec.arch.family == "cifar"} - {*study.ARCHS}
+    pairs = [_pair(found, variant, arch) for arch in (*study.ARCHS, *sorted(others, key=lambda arch: arch.name))]
+    return [row for pair in pairs if pair[0].arch in study.ARCHS or all(row.runs for row in pair) for row in pair]
+
+
+def _pair(found: Found, variant: Variant, arch: Arch) -> list[Row]:
+    def runs(warm: bool) -> tuple[FinishedRun, ...]:
+        return tuple(found.of(arch, lambda arch, seed: specs(variant, arch, seed)[warm]))
+
+    return [Row(arch, warm, runs(warm)) for warm in (True, False)]
+
+
+def page_of(spec: RunSpec) -> Variant | None:
+    """The page of a run that only this table has: one that starts otherwise than the depth study lets its net start."""
+    if spec.arch.family != "cifar":
+        return None
+    changed = Variant.of(spec)
+    variant = replace(changed, changes=tuple(change for change in changed.changes if change[0] != "warmup_lr"))
+    return variant if changed != variant and spec in specs(variant, spec.arch, spec.seed).values() else None
+
+
+def variants(found: Found) -> set[Variant]:
+    """The pages for which something is finished."""
+    return {PAPER, *(page for run in found.runs.values() if (page := page_of(run.spec)))}
+
+
+HEADERS = [
+    "net", "learning rate at the start", "training error leaves 90 %, iterations", "falls below 80 %, iterations",
+    "warm-up ended at", "paper: test error, %", "ours: test error, last", "verdict", "training error", "seeds", "iterations",
+]  # fmt: skip
+NUMERIC = (2, 3, 4, 5, 6, 8, 9, 10)
+NARROW = (0, 1, 2, 3, 6, 9)
+
+
+def _cells(row: Row, variant: Variant) -> tuple[Cell, ...]:
+    run = specs(variant, row.arch, 0)[row.warm]
+    recipe, errors = run.recipe, row.values("test_error")
+    as_printed = run == variant.spec(row.arch, 0)  # the paper prints the error of one of the two
+    rate = f"{recipe.warmup_lr:g}, then {recipe.lr:g}" if recipe.warmup_lr is not None else f"{recipe.lr:g}"
+    ended = [thousands(run.result.warmup_ended) for run in row.runs if run.result.warmup_ended is not None]
+    word = "" if errors else "diverged" if row.runs else "missing"
+    found = cells(
+        net(row.arch),
+        rate,
+        *(_between(row.below(level)) for level in LEVELS),
+        ", ".join(ended),
+        paper_cells(row.arch)[0] if as_printed else "similar",
+        Cell(mean_and_spread(errors) or word, word),
+        verdict_cell(judge(row.arch, errors, variant)) if as_printed else "",
+        mean_and_spread(row.values("train_error")),
+        str(len(errors)) if errors else "",
+        " + ".join(thousands(count) for count in sorted({run.result.iterations for run in row.runs})),
+    )
+    title = f"{net(row.arch)} {'with' if row.warm else 'without'} warm-up, schedule {variant.schedule}"
+    again = f"{command(variant, TABLE)} --only {row.arch.name}"
+    if not row.runs:
+        return behind(found, manifest.of_nothing(title, again, None), (6, 7))
+    again += f" --seeds {1 + max(run.spec.seed for run in row.runs)} --force"
+    shown = manifest.of_runs(title, row.runs, QUANTITIES, deviations, choices, again)
+    return behind(found, shown, (2, 3, 4, *range(6, len(HEADERS))))
+
+
+def _between(found: Sequence[tuple[int, int] | None]) -> str:
+    """`391 to 782`; of several seeds that differ, one after the other."""
+    said = ["never" if ends is None else f"{ends[0]:,} to {ends[1]:,}" for ends in found]
+    return "; ".join(said if len(set(said)) > 1 else said[:1])
+
+
+def table(all_rows: Sequence[Row], variant: Variant) -> Table:
+    return Table(HEADERS, [_cells(row, variant) for row in all_rows], NUMERIC, NARROW)
+
+
+def render_terminal(found: Found, variant: Variant) -> str:
+    """The columns that fit a terminal."""
+    return terminal.render(table(rows(found, variant), variant))
+
+
+def page(found: Found, variant: Variant) -> Page:
+    """The page of these runs."""
+    all_rows = rows(found, variant)
+    members = [run for row in all_rows for run in row.runs]
+    judged = claims.of_setting(setting(found.runs, variant))
+    return Page(
+        variant.page(TABLE),
+        titled("Warm-up: a low learning rate at the start", variant),
+        [
+            'Section 4.2: for ResNet-110 "the initial learning rate of 0.1 is slightly too large to start converging. So we '
+            'use 0.01 to warm up the training until the training error is below 80% (about 400 iterations)". Footnote 5: with '
+            "0.1 it starts to converge, below 90 % error, only after several epochs, and ends at a similar accuracy. "
+            + not_theirs(variant),
+            table(all_rows, variant),
+            to_fill(not all(row.runs for row in all_rows), variant, TABLE),
+            *([_figure(variant, all_rows)] if members else []),
+            _seen(all_rows),
+            *claims.section([one for one in judged if one.claim.id in CLAIMS], variant.comparable),
+            measured(
+                "*Training error*: over the images between two evaluation points, augmented, as the net saw them while it "
+                "learnt.",
+                "*Leaves 90 %*, *falls below 80 %*: the evaluation points between which the training error is below that level "
+                "for the first time, by more than chance explains: three standard errors of as many guesses. Points lie an "
+                "epoch apart; `--set evaluate_every=50` places them more closely, on a page of its own.",
+                "*Warm-up ended at*: the iteration at which the training error of the last 100 iterations (of `short` and "
+                "`smoke`: 6) fell below 80 %.",
+                f"*Test error, last*: by the weights of the last iteration. {SEEDS}.",
+            ),
+            *sentences(members, deviations, choices),
+            *provenance(members),
+        ],
+    )
+
+
+def _figure(variant: Variant, all_rows: Sequence[Row]) -> Figure:
+    return Figure(
+        variant.page(TABLE),
+        "Error against iterations, the beginning enlarged",
+        "Training error dashed, test error bold; of every seed. Left the beginning of what is on the right. Dotted: 90 % and "
+        "80 % error. The thin upright line: where the warm-up ended.",
+        lambda: replace(curves([row for row in all_rows if row.runs]), heading=heading(variant)),
+    )
+
+
+def curves(all_rows: Sequence[Row]) -> Chart:
+    """Error against iterations, with the warm-up and without: left the first ten points of evaluation, right the whole."""
+    recipe = all_rows[0].runs[0].spec.recipe
+    ends = {"the beginning": min(10 * recipe.evaluate_every, recipe.iterations // 4), "the whole": recipe.iterations}
+    panels = []
+    for title, last in ends.items():
+        (unit, name), several = unit_of(last), len({row.arch for row in all_rows}) > 1
+        series, marks = [], []
+        for row in all_rows:
+            label = f"{row.arch.label} {'with warm-up' if row.warm else 'at the full rate'}"
+            end = ("with warm-up" if row.warm else "at the full rate") + (f", {row.arch.depth}" if several else "")
+            for number, run in enumerate(row.runs):
+                points = [point for point in run.metrics if point["iteration"] <= last]
+                series += [
+                    Series(
+                        label,
+                        kind,
+                        [point["iteration"] / unit for point in points],
+                        [point[field] for point in points],
+                        WARM if row.warm else COLD,
+                        style,
+                        end="" if number or style is TRAINING else end,
+                    )
+                    for field, kind, style in (
+                        ("test_error", "test error", TEST),
+                        ("train_error", "training error", TRAINING),
+                    )
+                    if points
+                ]
+                if run.result.warmup_ended and run.result.warmup_ended <= last:
+                    marks.append(run.result.warmup_ended / unit)
+        for level in LEVELS:
+            thin = Style(0.8, "dotted", order=0)
+            series.append(Series("90 % and 80 %", "90 % and 80 %", [0, last / unit], [level] * 2, "#808080", thin))
+        x, y = Axis(f"iterations{name}", 0, last / unit), Axis("error (%)", 0, 100, ticks=range(0, 101, 20))
+        panels.append(Panel(title, x, y, series, marks))
+    return Chart(panels)
+
+
+def _seen(all_rows: Sequence[Row]) -> str:
+    """What the warm-up changes, in a sentence for each net."""
+    said = []
+    for warm, cold in zip(all_rows[::2], all_rows[1::2], strict=True):
+        errors = [fmean(v) if (v := row.values("test_error")) else None for row in (warm, cold)]
+        if errors[0] is not None and errors[1] is not None:
+            said.append(
+                f"Without the warm-up {net(warm.arch)} ends {errors[1] - errors[0]:+.2f} points of test error from where it "
+                "ends with it, in the mean over the seeds shown."
+            )
+    return " ".join(said)

@@ -1,0 +1,32 @@
+"""The loss around trained nets, with and without shortcuts (Li et al. 2018); no picture of the paper, but of its argument."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from bench.inside import Grid, SurfacePart, parts
+from bench.spec import Arch, RunSpec, Schedule, Spec
+
+TITLE = "The loss around trained nets with and without shortcuts, along random directions (after Li et al. 2018)"
+ARCHS = (Arch("cifar", 20), Arch("cifar", 56), Arch("cifar", 20, "A"), Arch("cifar", 56, "A"))
+
+GRIDS: dict[Schedule, tuple[Grid, Grid]] = {
+    "paper": (Grid("lines", 10, 51, 10_000), Grid("plane", 51, 51, 10_000)),
+    "short": (Grid("lines", 5, 51, 1_000), Grid("plane", 25, 25, 1_000)),
+    "smoke": (Grid("lines", 2, 17, 256), Grid("plane", 9, 9, 256)),
+}
+"""Schedule -> lines and plane. Schedules differ in how fine the grid is, not in where it lies."""
+ROWS = {"paper": 3, "short": 5, "smoke": 5}
+"""Rows of a part."""
+
+
+def surface(run: RunSpec) -> tuple[SurfacePart, ...]:
+    """All that is measured around the net of a run."""
+    schedule = run.recipe.schedule
+    return tuple(part for grid in GRIDS[schedule] for part in parts(run, grid, ROWS[schedule]))
+
+
+def works(run: Callable[[Arch, int], RunSpec], seeds: Sequence[int], archs: Sequence[Arch] = ARCHS) -> tuple[Spec, ...]:
+    """The trainings, which the depth study has too, and the parts of each surface."""
+    trained = [run(arch, seed) for arch in archs for seed in seeds]
+    return (*trained, *(part for one in trained for part in surface(one)))
