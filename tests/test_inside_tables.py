@@ -65,14 +65,14 @@ def test_when_a_net_begins_to_learn() -> None:
 def test_what_needs_a_net_is_sent_after_its_run() -> None:
     """In arrays of its own, of a task for each part; on this machine, once the run has ended."""
     work = loss_surface.works(Variant("short", "cifar10", "all").spec, range(1), [Arch("cifar", 8)])
-    planned = launch.arrange(list(reversed(work)), launch.load_profile("default"), {}, pack=1, limit=4)
+    planned = launch.arrange(list(reversed(work)), launch.load_profile("default"), {}, pack=1, limit=3)
     assert [[type(spec).__name__ for task in each.tasks for spec in task] for each in planned] == [
-        ["RunSpec"], ["SurfacePart"] * 4, ["SurfacePart"] * 2,
+        ["RunSpec"], ["SurfacePart"] * 3, ["SurfacePart"],
     ]  # fmt: skip
     assert [each.needs for each in planned] == [set(), {work[0].run_id}, {work[0].run_id}]
     waiting = list(enumerate(reversed(work)))
-    assert local._ready(waiting, []) == 6
-    assert local._ready(waiting[:6], []) == 0
+    assert local._ready(waiting, []) == 4
+    assert local._ready(waiting[:4], []) == 0
 
 
 @pytest.mark.parametrize("table", INSIDE)
@@ -146,6 +146,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
         patch.setattr(constructed_solution, "RESIDUAL", residual)
         patch.setattr(loss_surface, "ARCHS", (plain, residual))
         patch.setattr(warmup, "ARCHS", (residual,))
+        patch.setitem(loss_surface.ROWS, "short", 5)
         patch.setitem(loss_surface.GRIDS, "short", (Grid("lines", 2, 9, 50), Grid("plane", 7, 7, 50)))
         for module in (pages, transfer, run, check):
             patch.setattr(module, "MEASURED", made.measured)
