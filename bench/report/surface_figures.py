@@ -94,6 +94,8 @@ def contours(surfaces: Sequence[Surface], heading: str) -> Figure:
         len(depths), len(families), figsize=(4.4 * len(families) + 1, 4.2 * len(depths)), sharex=True, sharey=True,
         layout="constrained", squeeze=False,
     )  # fmt: skip
+    # The layout reckons with the places of axes, and square ones are narrower: their labels would leave the picture.
+    figure.get_layout_engine().set(rect=(0.02, 0, 0.98, 1))  # type: ignore[union-attr, call-arg]
     for axis in axes.flat:
         axis.set_visible(False)
     named: list[tuple[Axes, Sequence[Text], list[tuple[float, float]]]] = []
