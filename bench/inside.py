@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from bench.spec import FORMAT, Arch, CifarRecipe, RunSpec, Spec, digest, exactly, recipe_from_json, slug
 
-EXTENSION, SURFACE = "extension", "surface"
+EXTENSION, SURFACE, RESPONSES, GRADIENTS = "extension", "surface", "responses", "gradients"
 """What the specs say of their kind; that of a training run says nothing."""
 FORWARD_ONLY = 3
 """A forward pass is a third of a training iteration."""
@@ -204,6 +204,153 @@ class SurfacePart:
         return {"format": FORMAT, "kind": SURFACE, "run": self.run.to_json(), "grid": {**vars(self.grid)}, **rows}
 
 
+@dataclass(frozen=True)
+class Responses:
+    """How strongly every layer of a trained net responds (Fig. 7)."""
+
+    run: RunSpec
+    train_images: int
+    """Images of the training set that are shown besides the whole test set."""
+
+    def __post_init__(self) -> None:
+        if self.run.arch.family != "cifar" or self.train_images < 1:
+            raise ValueError(f"responses of {self.run.arch.name} to {self.train_images} images cannot be measured")
+
+    @property
+    def arch(self) -> Arch:
+        return self.run.arch
+
+    @property
+    def recipe(self) -> CifarRecipe:
+        return self.run.cifar
+
+    @property
+    def dataset(self) -> str:
+        return self.run.dataset
+
+    @property
+    def seed(self) -> int:
+        return self.run.seed
+
+    @property
+    def name(self) -> str:
+        """`plain-56-responses`."""
+        return f"{self.run.name}-responses"
+
+    @cached_property
+    def run_id(self) -> str:
+        """`plain-56-responses-s0-1f0c9a2e`."""
+        return slug(self.name, self)
+
+    @property
+    def digest(self) -> str:
+        return digest(self.to_json())
+
+    @property
+    def needs(self) -> tuple[RunSpec, ...]:
+        return (self.run,)
+
+    @property
+    def measures(self) -> bool:
+        return True
+
+    @property
+    def steps(self) -> int:
+        """Passes: over the images of either set, by either way of batch norm."""
+        return 4
+
+    @property
+    def images(self) -> int:
+        return self.steps * self.train_images // FORWARD_ONLY
+
+    @property
+    def summary(self) -> str:
+        return f"{self.steps} passes over test images and {self.train_images:,} training images of {self.dataset}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {"format": FORMAT, "kind": RESPONSES, "run": self.run.to_json(), "train_images": self.train_images}
+
+
+@dataclass(frozen=True)
+class GradientRun:
+    """A training during which the gradient of every layer is measured.
+
+    Its net may be one that the paper only speaks of, without batch norm or badly initialised, so that these are no fields of
+    `Arch` or `Recipe`: they would change the identity of every other run.
+    """
+
+    run: RunSpec
+    """The training as it is with batch norm and He's weights, and nobody looking."""
+    batch_norm: bool
+    init_scale: float
+    """Factor on the initial weights of the convolutions; 1 is He's initialisation."""
+    probe_images: int
+    """Training images whose gradient is measured, always the same and not augmented."""
+    probe_at: tuple[int, ...]
+    """Iterations done when it is measured."""
+
+    def __post_init__(self) -> None:
+        ordered = list(self.probe_at) == sorted({*self.probe_at}) and all(0 <= i <= self.steps for i in self.probe_at)
+        if self.run.arch.family != "cifar" or not self.probe_at or not ordered or self.probe_images < 1:
+            raise ValueError(f"gradients of {self.run.arch.name} cannot be measured at {self.probe_at}")
+
+    @property
+    def arch(self) -> Arch:
+        return self.run.arch
+
+    @property
+    def recipe(self) -> CifarRecipe:
+        return self.run.cifar
+
+    @property
+    def dataset(self) -> str:
+        return self.run.dataset
+
+    @property
+    def seed(self) -> int:
+        return self.run.seed
+
+    @property
+    def name(self) -> str:
+        """`plain-56-bn`, `plain-56-no-bn-x0.5`: the net with what was changed of it."""
+        scale = "" if self.init_scale == 1 else f"-x{self.init_scale:g}"
+        return f"{self.run.name}-{'bn' if self.batch_norm else 'no-bn'}{scale}"
+
+    @cached_property
+    def run_id(self) -> str:
+        """`plain-56-no-bn-x0.5-short-s0-1f0c9a2e`."""
+        return slug(self.name, self)
+
+    @property
+    def digest(self) -> str:
+        return digest(self.to_json())
+
+    @property
+    def needs(self) -> tuple[RunSpec, ...]:
+        return ()
+
+    @property
+    def measures(self) -> bool:
+        return False
+
+    @property
+    def steps(self) -> int:
+        return self.run.steps
+
+    @property
+    def images(self) -> int:
+        return self.run.images + len(self.probe_at) * self.probe_images
+
+    @property
+    def summary(self) -> str:
+        return f"{self.run.summary}, looked at {len(self.probe_at)} times"
+
+    def to_json(self) -> dict[str, Any]:
+        probe = {"probe_images": self.probe_images, "probe_at": list(self.probe_at)}
+        changed = {"batch_norm": self.batch_norm, "init_scale": self.init_scale}
+        return {"format": FORMAT, "kind": GRADIENTS, "run": self.run.to_json(), **changed, **probe}
+
+
 def parts(run: RunSpec, grid: Grid, rows: int) -> tuple[SurfacePart, ...]:
     """The parts of a surface, of so many rows each."""
     starts = range(0, grid.rows, rows)
@@ -226,4 +373,10 @@ def from_json(data: dict[str, Any]) -> Spec:
         own = exactly(SurfacePart, given)
         grid = Grid(**exactly(Grid, own["grid"]))
         return SurfacePart(RunSpec.from_json(own["run"]), grid, own["start"], own["stop"])
+    if kind == RESPONSES:
+        own = exactly(Responses, given)
+        return Responses(RunSpec.from_json(own["run"]), own["train_images"])
+    if kind == GRADIENTS:
+        own = exactly(GradientRun, given)
+        return GradientRun(**{**own, "run": RunSpec.from_json(own["run"]), "probe_at": tuple(own["probe_at"])})
     raise ValueError(f"kind {kind!r:.80} is none of this version")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bench import provenance
 from bench.errors import Interrupted, Unready, UserError
 from bench.heartbeat import Attempt, Heart, kind_of
-from bench.inside import Extension, SurfacePart
+from bench.inside import Extension, GradientRun, Responses, SurfacePart
 from bench.spec import CifarRecipe, Execution, RunSpec, Spec
 from bench.store import Measured, Result, RunFolder, read_json, write_json, write_probe
 
@@ -162,13 +162,18 @@ def _compute(
     company: Company,
 ) -> Result | Measured:
     """Do what is asked: train, or measure on a net that is trained."""
-    if isinstance(spec, SurfacePart):
-        from bench.measure import surface
+    if isinstance(spec, SurfacePart | Responses):
         from bench.training import lanes
         from bench.training.processes import ALONE
 
         device = _device()
         with lanes.lane(device), contextlib.closing(_feed(spec, source, device, ALONE)) as feed:
+            if isinstance(spec, Responses):
+                from bench.measure import responses
+
+                return responses.measure(spec, folder, feed, on_report, should_stop)
+            from bench.measure import surface
+
             return surface.measure(spec, folder, feed, on_report, should_stop)
     return _train(spec, folder, source, on_report, should_stop, place, company)
 
@@ -205,7 +210,13 @@ def _train(
 
         if isinstance(spec, Extension):
             constructed.begin(spec, folder, feed)
-        return loop.train(spec, folder, feed, device, on_report, should_stop, processes, choose)
+        if not isinstance(spec, GradientRun):
+            return loop.train(spec, folder, feed, device, on_report, should_stop, processes, choose)
+        from bench.measure.gradients import Watch, without_denormals
+
+        with without_denormals():
+            watch = Watch(spec, folder, feed, device)
+            return loop.train(spec, folder, feed, device, on_report, should_stop, processes, choose, watch)
 
 
 def _feed(spec: Spec, source: Source, device: torch.device, processes: Processes) -> Feed:
@@ -215,7 +226,7 @@ def _feed(spec: Spec, source: Source, device: torch.device, processes: Processes
         from bench.training.feed import MemoryFeed
 
         dataset = data.held(spec.dataset, source.folder, spec.recipe.selection, source.download, device)
-        return MemoryFeed(spec.recipe, dataset, device, processes)
+        return MemoryFeed(spec.recipe, dataset, device, processes, judges_training=not isinstance(spec, GradientRun))
     from bench.training.folder_feed import open_folder
 
     assert isinstance(spec, RunSpec)

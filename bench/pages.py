@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import plan, studies
-from bench.inside import Extension, SurfacePart
+from bench.inside import Extension, GradientRun, Responses, SurfacePart
 from bench.provenance import ROOT
 from bench.spec import RunSpec, Spec
 from bench.store import finished_runs, write_bytes, write_text
@@ -71,6 +71,10 @@ def shown_by(spec: Spec) -> list[str]:
         return ["constructed_solution"]
     if isinstance(spec, SurfacePart):
         return ["loss_surface"]
+    if isinstance(spec, Responses):
+        return ["layer_responses"]
+    if isinstance(spec, GradientRun):
+        return ["gradients"]
     if not isinstance(spec, RunSpec):
         return []
     named = ["cifar_depth"] if spec.arch.family == "cifar" else []

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from bench import changes
 from bench.errors import UserError
-from bench.inside import Extension
+from bench.inside import Extension, GradientRun
 from bench.spec import Arch, RunSpec, Spec, parse_arch
 from bench.store import FinishedRun, RunFolder, finished_runs
-from bench.studies import INSIDE, constructed_solution, loss_surface, warmup
+from bench.studies import INSIDE, constructed_solution, layer_responses, loss_surface, warmup
 from bench.studies import cifar_depth as study
+from bench.studies import gradients as of_gradients
 from bench.studies import imagenet as imagenet_study
 
 if TYPE_CHECKING:
@@ -51,11 +52,33 @@ def inside(table: str, options: Options) -> tuple[Variant, tuple[Spec, ...]]:
     seeds = range(options.seeds)
     if table == "constructed_solution":
         return variant, _narrowed(table, constructed_solution.works(variant.spec, seeds), options.only)
-    archs = loss_surface.ARCHS if table == "loss_surface" else warmup.ARCHS
-    works = loss_surface.works if table == "loss_surface" else warmup.works
+    archs, works = {
+        "layer_responses": (layer_responses.ARCHS, layer_responses.works),
+        "loss_surface": (loss_surface.ARCHS, loss_surface.works),
+        "warmup": (warmup.ARCHS, warmup.works),
+    }[table]
     if options.only is not None and not any(matches(options.only, arch) for arch in archs):
         return variant, tuple(works(variant.spec, seeds, (one_net(options.only, table, archs),)))
     return variant, _narrowed(table, works(variant.spec, seeds, archs), options.only)
+
+
+def gradients(options: Options) -> tuple[GradientRun, ...]:
+    """The runs of the table, shallow nets first, narrowed by --only: a net, or a run's own name. Raises UserError."""
+    dataset = options.dataset or study.DEFAULT_DATASET[options.schedule]
+    if dataset not in ("cifar10", "digits"):
+        raise UserError(f"--dataset {dataset} is no data set of gradients: choose cifar10 or digits")
+    for given, option in ((options.set, "--set"), (options.selection != "all", "--selection")):
+        if given:
+            differ = "whose runs differ in batch norm and initial scale"
+            raise UserError(f"{option} is not for gradients, {differ}: leave it out")
+    seeds, only = range(options.seeds), options.only
+    whole = of_gradients.works(options.schedule, dataset, seeds)
+    if only is None:
+        return whole
+    chosen = tuple(run for run in whole if matches(only, run.arch) or fnmatchcase(run.name, only))
+    if chosen:
+        return chosen
+    return of_gradients.works(options.schedule, dataset, seeds, [one_net(only, "gradients", of_gradients.ARCHS)])
 
 
 def _narrowed(table: str, specs: Sequence[Spec], only: str | None) -> tuple[Spec, ...]:
@@ -112,8 +135,10 @@ def runs(name: str, options: Options) -> tuple[Spec, ...]:
     """
     if name == "cifar_depth":
         return cifar_depth(options)
-    if name in INSIDE:
+    if name in ("layer_responses", *INSIDE):
         return inside(name, options)[1]
+    if name == "gradients":
+        return gradients(options)
     return imagenet(name, options)[1] if name in imagenet_study.STUDIES else ()
 
 
@@ -161,13 +186,13 @@ def claims(options: Options, measured: Path) -> str:
 
     exact = [claim for claim in CLAIMS if claim.exact]
     lines = [f"  {claim.id:<28}  {claim.table}: counted, needs no run" for claim in exact]
-    needed: dict[RunSpec, None] = {}
-    for family in families(load(options.results, measured), options.schedule):
+    needed: dict[Spec, None] = {}
+    for family in families(load(options.results, measured), options.schedule, (options.results, measured)):
         for claim in of_table(family.table, options.schedule):
             has = ", ".join(f"{name(net)} has {len(family.setting.runs(net))}" for net in claim.nets)
             lines.append(f"  {claim.id:<28}  {family.table}: {has}")
             specs = (family.setting.wanted(net, seed) for net in claim.nets for seed in range(options.seeds))
-            needed.update(dict.fromkeys(specs))
+            needed.update(dict.fromkeys(work for spec in specs for work in family.work(spec)))
     return "\n".join(
         [f"{len(lines)} claims; the runs are those of the tables", *lines, describe([*needed], options.results)]
     )

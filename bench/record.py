@@ -18,9 +18,9 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from bench import heartbeat
+from bench import heartbeat, layerwise
 from bench.errors import Busy, UserError
-from bench.inside import Extension, SurfacePart, from_json
+from bench.inside import Extension, GradientRun, Responses, SurfacePart, from_json
 from bench.spec import FORMAT, Spec
 from bench.store import Measured, Result, RunFolder, Score
 
@@ -129,6 +129,10 @@ def read(folder: RunFolder, with_checkpoint: bool = True) -> Record:
         iteration, settled = _checkpoint(folder, spec, points, result)
     elif result is None:
         raise Unsound("result.json", "is missing, and there is no checkpoint to go on from")
+    if isinstance(spec, GradientRun):
+        ended = iteration + 1 if result and result.status == "done" else iteration
+        if wrong := layerwise.of_gradients(spec, _lines(folder.points), ended):
+            raise Unsound(folder.points.name, wrong)
     return Record(folder, spec, result, files, iteration, settled)
 
 
@@ -136,8 +140,8 @@ def _files_of(spec: Spec) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What the record of a piece of work has, and what it may have. A measurement is moved only when it is finished."""
     if spec.measures:
         return ("spec.json", "points.jsonl", "provenance.json", "result.json"), ()
-    built = (CONSTRUCTION,) if isinstance(spec, Extension) else ()
-    return ("spec.json", "metrics.jsonl", *built, "provenance.json"), (EVALUATION, CHECKPOINT, "result.json")
+    besides = {Extension: (CONSTRUCTION,), GradientRun: ("points.jsonl",)}.get(type(spec), ())
+    return ("spec.json", "metrics.jsonl", *besides, "provenance.json"), (EVALUATION, CHECKPOINT, "result.json")
 
 
 def load(path: Path) -> Any:
@@ -267,6 +271,8 @@ def _measured(folder: RunFolder, spec: Spec) -> Measured:
     _agree(folder.result.name, result, {"run_id": spec.run_id, "points": len(points), "wall_seconds": seconds})
     if isinstance(spec, SurfacePart):
         _surface(name, spec, points)
+    if isinstance(spec, Responses) and (wrong := layerwise.of_responses(spec, points)):
+        raise Unsound(name, wrong)
     return result
 
 
@@ -312,7 +318,7 @@ def _result(folder: RunFolder, spec: Spec, points: list[dict[str, Any]]) -> Resu
 
 def _expected(spec: Spec, result: Result, points: list[dict[str, Any]]) -> dict[str, Any]:
     """What a result must say, given the spec and the curve."""
-    from bench.measure.closed_form import count
+    from bench.measure.closed_form import count, with_offsets
 
     done = result.status == "done"
     if done and (not points or points[-1]["iteration"] != spec.recipe.iterations):
@@ -336,6 +342,8 @@ def _expected(spec: Spec, result: Result, points: list[dict[str, Any]]) -> dict[
         parameters = count(spec.arch).parameters
     except KeyError:
         raise Unsound("spec.json", f"is of {spec.arch.name}, which is no net of the paper's kind") from None
+    if isinstance(spec, GradientRun) and not spec.batch_norm:
+        parameters = with_offsets(spec.arch)
     if getattr(spec.recipe, "classes", 1000) == 1000:
         expected["parameters"] = parameters
     return expected

@@ -101,16 +101,31 @@ def imagenet(name: str, options: Options) -> int:
 def inside(name: str, options: Options) -> int:
     """What happens inside nets, the same way, with what is done with the nets of runs among the runs."""
     variant, specs = plan.inside(name, options)
-    from bench.report import constructed_solution, loss_surface, warmup
+    from bench.report import constructed_solution, layer_responses, loss_surface, warmup
     from bench.report.runs import Found
 
-    report = {"constructed_solution": constructed_solution, "loss_surface": loss_surface, "warmup": warmup}[name]
+    modules = (layer_responses, constructed_solution, loss_surface, warmup)
+    report = next(module for module in modules if name == module.TABLE)
 
     def show(finished: plan.Finished, results: Path) -> None:
         found = Found(finished, (results, MEASURED))
         _put(report.page(found, variant), options, report.render_terminal(found, variant))
 
     return fill(name, specs, options, show)
+
+
+def gradients(options: Options) -> int:
+    """Signals and gradients of every layer: trainings of its own. Returns the exit status."""
+    specs = plan.gradients(options)
+    from bench.report import gradients as report
+    from bench.report.runs import Found
+
+    def show(finished: plan.Finished, results: Path) -> None:
+        found = Found(finished, (results, MEASURED))
+        for variant in {report.Variant.of(spec): None for spec in specs}:
+            _put(report.page(found, variant), options, report.render_terminal(found, variant))
+
+    return fill("gradients", specs, options, show)
 
 
 Show = Callable[[plan.Finished, Path], None]
@@ -233,7 +248,9 @@ def claims(options: Options) -> int:
 
     costs = counted.load(MEASURED / "complexity.json")
     finished = plan.load(options.results, MEASURED)
-    _put(report.page(finished, costs), options, report.render_terminal(finished, costs, options.schedule))
+    folders = (options.results, MEASURED)
+    shown = report.render_terminal(finished, costs, options.schedule, folders)
+    _put(report.page(finished, costs, folders), options, shown)
     return 0
 
 
@@ -311,7 +328,8 @@ TABLES: dict[str, Callable[[Options], int]] = {
     "complexity": complexity,
     "cifar_depth": cifar_depth,
     **{name: partial(imagenet, name) for name in studies.imagenet.STUDIES},
-    **{name: partial(inside, name) for name in studies.INSIDE},
+    **{name: partial(inside, name) for name in ("layer_responses", *studies.INSIDE)},
+    "gradients": gradients,
     "claims": claims,
     "calibration": calibration,
     "third_party": third_party,

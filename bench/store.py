@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, Generic, Literal, TypeVar
+from typing import IO, Any, Generic, Literal, TypeVar, cast
 
 from bench.errors import Busy, UserError
 from bench.inside import from_json
@@ -156,6 +156,7 @@ class Measured:
 
 R = TypeVar("R", Result, Measured)
 S = TypeVar("S", bound=Spec, covariant=True)
+T = TypeVar("T", bound=Spec)
 
 
 @dataclass(frozen=True)
@@ -406,11 +407,18 @@ def finished_runs(results: Path) -> dict[str, FinishedRun]:
 
     Raises UserError, naming the file, where one is damaged.
     """
+    return finished(results, RunSpec)
+
+
+def finished(results: Path, kind: type[T]) -> dict[str, Finished[T]]:
+    """Every finished training of a kind of spec, by id; the same otherwise."""
     found = (_finished(RunFolder(results, path.parent.name)) for path in sorted(results.glob("*/result.json")))
-    return {run.spec.run_id: run for run in found if run}
+    return {
+        run.spec.run_id: cast("Finished[T]", run) for run in found if run is not None and isinstance(run.spec, kind)
+    }
 
 
-def _finished(folder: RunFolder) -> FinishedRun | None:
+def _finished(folder: RunFolder) -> Finished[Spec] | None:
     """A finished run, read once for as long as its two files stay as they are: pages and report ask for the same."""
     stamps = [(s.st_ino, s.st_mtime_ns, s.st_size) for s in (folder.result.stat(), _stat(folder.spec))]
     return _read_finished(folder, tuple(stamps))
@@ -426,11 +434,11 @@ def _stat(path: Path) -> os.stat_result:
 
 
 @cache
-def _read_finished(folder: RunFolder, stamps: tuple[tuple[int, int, int], ...]) -> FinishedRun | None:
+def _read_finished(folder: RunFolder, stamps: tuple[tuple[int, int, int], ...]) -> Finished[Spec] | None:
     spec = read_spec(folder.spec)
     if spec.run_id != folder.run_id:
         raise UserError(f"{folder.spec} is of run {spec.run_id}: its folder must have that name")
-    return Finished(spec, folder.read_result(), folder) if isinstance(spec, RunSpec) else None
+    return None if spec.measures else Finished(spec, folder.read_result(), folder)
 
 
 def find(spec: Spec, *folders: Path) -> RunFolder | None:

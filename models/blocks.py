@@ -48,6 +48,18 @@ class GhostBatchNorm2d(nn.BatchNorm2d):
         return torch.cat(normalised)
 
 
+class Offset(nn.Module):
+    """What is left of batch norm without the normalisation: an offset for each channel, zero at first."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N,C,H,W) -> (N,C,H,W)."""
+        return x + self.bias[:, None, None]
+
+
 class ZeroPad(nn.Module):
     """Shortcut option A: every second pixel of every second row, and zeros for the new channels. No parameters.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.blocks import BasicBlock, Init, ShortcutOption, batch_norm, check_option, conv, initialise, stage
+from models.blocks import BasicBlock, Init, Norm, ShortcutOption, batch_norm, check_option, conv, initialise, stage
 
 
 def blocks_per_stage(depth: int) -> int:
@@ -30,12 +30,16 @@ class CifarNet(nn.Module):
         classes: int = 10,
         bn_group: int | None = None,
         init: Init = "fan_in",
+        norm: Norm | None = None,
     ) -> None:
-        """`option` None is the plain net; `bn_group` images share batch-norm statistics (None: the whole batch)."""
+        """`option` None is the plain net; `bn_group` images share batch-norm statistics (None: the whole batch).
+
+        `norm` is what follows each convolution instead of batch norm, for nets that the paper only speaks of.
+        """
         super().__init__()
         n = blocks_per_stage(depth)
         check_option(option)
-        norm = batch_norm(bn_group)
+        norm = norm or batch_norm(bn_group)
         self.conv1, self.bn1 = conv(3, 16, 3), norm(16)
         self.layer1 = stage(BasicBlock, 16, 16, n, 1, option, norm)
         self.layer2 = stage(BasicBlock, 16, 32, n, 2, option, norm)

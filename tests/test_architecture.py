@@ -18,7 +18,7 @@ ALLOWED = {
     "bench.inside": {"bench.spec"},
     "bench.studies": {"bench.spec", "bench.inside", "bench.studies"},
     "bench.store": {"bench.spec", "bench.inside", "bench.errors"},
-    "bench.nets": {"bench.spec", "models"},
+    "bench.nets": {"bench.spec", "bench.inside", "models"},
     "bench.images": {"bench.spec", "bench.errors", "bench.store", "bench.images"},
     "bench.testing": {
         "bench.spec",

@@ -15,15 +15,17 @@ from scipy import stats
 
 from bench import changes, run
 from bench.measure.cost import Cost
-from bench.report import cifar_depth, claims, hypothesis, imagenet, published
+from bench.report import cifar_depth, claims, gradients, hypothesis, imagenet, published
 from bench.report import complexity as counted
 from bench.report.claims import CAUTION, Judged, explain, judge, papers_spread
 from bench.report.claims_page import families, short
 from bench.report.hypothesis import ALPHA, Sample, add, holm
+from bench.report.runs import Found
 from bench.spec import Arch, RunSpec
 from bench.store import Result, RunFolder, Score, finished_runs, write_json, write_scores
 from bench.studies import TABLES
 from bench.studies import cifar_depth as study
+from bench.studies import gradients as gradient_study
 from bench.studies.claims import (
     CLAIMS,
     COLD_110,
@@ -119,6 +121,10 @@ def test_the_runs_of_a_claim_are_runs_of_its_study(claim: Claim) -> None:
     if table == "cifar_depth":
         setting = cifar_depth.setting({}, cifar_depth.Variant(schedule, "cifar10", "all"))
         runs = study.runs(schedule, 2)
+    elif table == "gradients":
+        setting = gradients.claimed(Found({}, ()), gradients.PAPER)
+        works = gradient_study.works(schedule, "cifar10", range(2))
+        runs = tuple(one.run for one in works if gradient_study.watched(one.run) == one)  # as in the paper
     else:
         variant = imagenet.Variant(STUDIES[table], schedule)
         setting, runs = imagenet.setting({}, variant), variant.specs(2)

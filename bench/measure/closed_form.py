@@ -56,6 +56,11 @@ def count(arch: Arch) -> Count:
     )
 
 
+def with_offsets(arch: Arch) -> int:
+    """Parameters of the net where offsets alone are left of its batch norm."""
+    return sum(layer.parameters - layer.c_out * layer.batch_norm for layer in _layers(arch))
+
+
 def conv_outputs(arch: Arch) -> int:
     """Numbers that all convolutions of a net put out for one image, projections of shortcuts included."""
     return sum(layer.outputs for layer in _convolutions(_layers(arch)))

@@ -70,11 +70,15 @@ class Panel:
 
 @dataclass(frozen=True)
 class Chart:
-    """Panels side by side. Series of the same kind look alike in all of them."""
+    """Panels, side by side unless they are stacked. Series of the same kind look alike in all of them."""
 
     panels: Sequence[Panel]
     heading: str = ""
     """Says in the picture itself that the runs are not the paper's, so that it can travel alone."""
+    stacked: bool = False
+    """Whether the panels stand one above the other, wide."""
+    named: bool = False
+    """Whether the legend has each net in its own colour and style: where curves end in the middle of a panel."""
 
     @property
     def kinds(self) -> dict[str, Style]:
@@ -84,6 +88,16 @@ class Chart:
             for series in panel.series:
                 found.setdefault(series.kind, series.style)
         return dict(sorted(found.items(), key=lambda item: "the paper's" in item[0]))
+
+    @property
+    def firsts(self) -> list[Series]:
+        """The first series of each net that is ours, in order."""
+        found: dict[str, Series] = {}
+        for panel in self.panels:
+            for series in panel.series:
+                if "the paper's" not in series.kind:
+                    found.setdefault(series.net, series)
+        return list(found.values())
 
     @property
     def nets(self) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import fmean
 
 from bench import changes
@@ -457,10 +458,15 @@ def command(variant: Variant, table: str = "cifar_depth") -> str:
     return " ".join(words) + changes.words(variant.changes)
 
 
-def setting(finished: Mapping[str, FinishedRun], variant: Variant) -> claims.Setting:
-    """What the claims of this table are judged under."""
+def setting(finished: Mapping[str, FinishedRun], variant: Variant, folders: Sequence[Path] = ()) -> claims.Setting:
+    """What the claims of this table are judged under; `folders` are where what was measured of nets is looked for."""
     return claims.Setting(
-        "cifar_depth", variant.schedule, variant.comparable, lambda arch: variant.spec(arch, 0), finished
+        "cifar_depth",
+        variant.schedule,
+        variant.comparable,
+        lambda arch: variant.spec(arch, 0),
+        finished,
+        tuple(folders),
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from statistics import fmean
-from typing import Literal
+from typing import Any, Literal
 
 from bench import changes
 from bench.measure.cost import Cost
@@ -16,7 +17,7 @@ from bench.report.page import Cell, Part, Section, Table, cells
 from bench.report.quantities import SOURCES, value
 from bench.report.runs import net as display
 from bench.spec import Arch, RunSpec, Schedule
-from bench.store import FinishedRun
+from bench.store import Finished, FinishedRun
 from bench.studies.claims import CLAIMS, Claim, Comparison, Net, Quantity, Step, of_table
 
 Word = Literal["holds", "contradicted", "undecided", "not run"]
@@ -234,7 +235,9 @@ class Setting:
     """Whether its errors may be held against the paper's."""
     spec: Callable[[Arch], RunSpec]
     """The run of a net, of any seed."""
-    finished: Mapping[str, FinishedRun]
+    finished: Mapping[str, Finished[Any]]
+    folders: tuple[Path, ...] = ()
+    """In which what was measured of the nets of runs is looked for."""
     _runs: dict[Net, tuple[FinishedRun, ...]] = field(default_factory=dict)
     _values: dict[tuple[Quantity, Net], tuple[float, ...]] = field(default_factory=dict)
 
@@ -256,7 +259,7 @@ class Setting:
 
     def values(self, quantity: Quantity, net: Net) -> tuple[float, ...]:
         if (quantity, net) not in self._values:
-            measured = (value(quantity, run) for run in self.runs(net))
+            measured = (value(quantity, run, self.folders) for run in self.runs(net))
             self._values[quantity, net] = tuple(found for found in measured if found is not None)
         return self._values[quantity, net]
 

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from statistics import fmean
 
 from bench import changes
 from bench.measure.cost import Cost
-from bench.report import cifar_depth, imagenet, markdown, published, terminal
+from bench.report import cifar_depth, gradients, imagenet, markdown, published, terminal
 from bench.report.claims import Judged, Setting, Tested, Word, counts_of, exact, name, of_setting, word_cell
 from bench.report.page import Page, Part, Table, cells, grid
 from bench.report.quantities import SOURCES
+from bench.report.runs import Found
 from bench.report.runs import net as display
-from bench.spec import Arch, RunSpec, Schedule
+from bench.spec import Arch, RunSpec, Schedule, Spec
 from bench.store import FinishedRun
 from bench.studies.cifar_depth import DEFAULT_DATASET
 from bench.studies.claims import CLAIMS, RUNS_OF, Net, Quantity, published_id
+from bench.studies.gradients import watched
 from bench.studies.imagenet import STUDIES
 from bench.studies.imagenet import recipe as imagenet_recipe
+from bench.studies.layer_responses import responses
 
 Finished = Mapping[str, FinishedRun]
 TITLES = {
@@ -30,8 +34,8 @@ TITLES = {
     "imagenet_shortcuts": "Table 3: [imagenet_shortcuts](imagenet_shortcuts.md)",
     "imagenet_multiscale": "Tables 4 and 5: [imagenet_multiscale](imagenet_multiscale.md)",
     "constructed_solution": "The constructed solution: [constructed_solution](constructed_solution.md)",
-    "layer_responses": "Fig. 7: how strongly layers respond",
-    "gradients": "Gradients",
+    "layer_responses": "Fig. 7: [layer_responses](layer_responses.md)",
+    "gradients": "Signals and gradients: [gradients](gradients.md)",
 }
 CIFAR_SEEDS, IMAGENET_SEEDS = 5, 3
 """Runs of a net that the commands ask for: as many as the paper has of ResNet-110, and as few as give a spread."""
@@ -49,27 +53,39 @@ class Family:
     """What runs the table's nets."""
     seeds: int
     """Runs of each net that it is asked for."""
+    work: Callable[[RunSpec], tuple[Spec, ...]] = lambda spec: (spec,)
+    """What is done for a run that its setting wants."""
 
     @cached_property
     def judged(self) -> list[Judged]:
         return of_setting(self.setting, self.table)
 
 
-def families(finished: Finished, schedule: Schedule | None = None) -> list[Family]:
+def families(finished: Finished, schedule: Schedule | None = None, folders: Sequence[Path] = ()) -> list[Family]:
     """Every table under the paper's schedule, and each other setting whose runs decide or leave undecided some claim.
 
     With `schedule`: the families of that schedule, on the study's own images, and no others. Smoke has none for ImageNet.
+    `folders`: the results folders in which what was measured inside of nets is looked for.
     """
+    inside = Found(finished, tuple(folders))
     if schedule:
         variant = cifar_depth.Variant(schedule, DEFAULT_DATASET[schedule], "all")
-        return [*_cifar(variant, finished), *(_imagenets(finished, schedule) if schedule != "smoke" else [])]
-    found = [*_cifar(cifar_depth.PAPER, finished), *_imagenets(finished, "paper")]
+        of_gradients = _gradients(gradients.Variant(schedule, DEFAULT_DATASET[schedule]), inside)
+        return [
+            *_cifar(variant, inside),
+            of_gradients,
+            *(_imagenets(finished, schedule) if schedule != "smoke" else []),
+        ]
+    found = [*_cifar(cifar_depth.PAPER, inside), _gradients(gradients.PAPER, inside), *_imagenets(finished, "paper")]
     own = {net.changes for claim in CLAIMS for net in claim.nets if net.changes}
     others = {variant.name: variant for run in finished.values() for variant in _variants(run.spec)}
     for at, other in sorted(others.items()):
         if at not in TITLES and other.changes not in own:  # those are part of a claim, not a setting
-            more = _cifar(other, finished) if isinstance(other, cifar_depth.Variant) else [_imagenet(other, finished)]
+            more = _cifar(other, inside) if isinstance(other, cifar_depth.Variant) else [_imagenet(other, finished)]
             found += [family for family in more if any(one.word != "not run" for one in family.judged)]
+    for shown in sorted(gradients.variants(inside) - {gradients.PAPER}, key=lambda each: each.name):
+        family = _gradients(shown, inside)
+        found += [family] if any(one.word != "not run" for one in family.judged) else []
     return found
 
 
@@ -86,10 +102,22 @@ def _variants(spec: RunSpec) -> list[cifar_depth.Variant | imagenet.Variant]:
     ]
 
 
-def _cifar(variant: cifar_depth.Variant, finished: Finished) -> list[Family]:
-    setting, command = cifar_depth.setting(finished, variant), cifar_depth.command(variant)
+def _cifar(variant: cifar_depth.Variant, inside: Found) -> list[Family]:
+    """The claims of the depth study, and of the tables that look into its runs."""
+    setting, command = cifar_depth.setting(inside.runs, variant, inside.folders), cifar_depth.command(variant)
     tables = ("cifar_depth", *(table for table, runs in RUNS_OF.items() if runs == "cifar_depth"))
-    return [Family(table, setting, variant.page(table), command, CIFAR_SEEDS) for table in tables]
+    found = {table: Family(table, setting, variant.page(table), command, CIFAR_SEEDS) for table in tables}
+    found["layer_responses"] = replace(
+        found["layer_responses"],
+        command=cifar_depth.command(variant, "layer_responses"),
+        work=lambda spec: (spec, responses(spec)),
+    )
+    return list(found.values())
+
+
+def _gradients(variant: gradients.Variant, inside: Found) -> Family:
+    setting = gradients.claimed(inside, variant)
+    return Family("gradients", setting, variant.name, variant.command, IMAGENET_SEEDS, lambda spec: (watched(spec),))
 
 
 def _imagenet(variant: imagenet.Variant, finished: Finished) -> Family:
@@ -112,13 +140,14 @@ def summary(judged: Sequence[Judged]) -> str:
     return ", ".join(f"{counts[word]} {said}" for word, said in WORDS.items() if counts[word])
 
 
-def render(finished: Finished, costs: Mapping[str, Cost]) -> str:
+def render(finished: Finished, costs: Mapping[str, Cost], folders: Sequence[Path] = ()) -> str:
     """The page in Markdown."""
-    return markdown.render(page(finished, costs))
+    return markdown.render(page(finished, costs, folders))
 
 
-def page(finished: Finished, costs: Mapping[str, Cost]) -> Page:
-    counted, found = exact(costs), families(finished)
+def page(finished: Finished, costs: Mapping[str, Cost], folders: Sequence[Path] = ()) -> Page:
+    """The page; `folders` as in `families`."""
+    counted, found = exact(costs), families(finished, folders=folders)
     paper = [family for family in found if family.page in TITLES]
     others = [family for family in found if family.page not in TITLES]
     all_of_paper = [*counted, *(one for family in paper for one in family.judged)]
@@ -268,15 +297,18 @@ def _step(tested: Tested, several: bool) -> str:
     return said
 
 
+def _lacking(family: Family, one: Judged, net: Net) -> bool:
+    """Whether a net has fewer runs than it is asked for, or fewer that were measured where that is done besides."""
+    inside = [quantity for quantity in one.claim.quantities if SOURCES[quantity].inside]
+    counts = [len(family.setting.runs(net)), *(len(one.values(quantity, net)) for quantity in inside)]
+    return min(counts) < family.seeds
+
+
 def _to_run(family: Family) -> str:
-    """The commands that run what is missing, and what no command measures yet."""
+    """The commands that run what is missing."""
     command = f"{family.command} --seeds {family.seeds}"
-    unmeasured = dict.fromkeys(q for one in family.judged for q in one.claim.quantities if SOURCES[q].value is None)
-    if unmeasured:
-        words = " and ".join(SOURCES[quantity].words for quantity in unmeasured)
-        return f"Nothing in the harness measures the {words} yet; its nets are those of `{command}`."
     waiting = [one for one in family.judged if one.word in ("not run", "undecided")]
-    few = [net for one in waiting for net in one.claim.nets if len(family.setting.runs(net)) < family.seeds]
+    few = [net for one in waiting for net in one.claim.nets if _lacking(family, one, net)]
     lines = [f"`{command}`"] if any(not net.changes for net in few) else []
     for net in dict.fromkeys(net for net in few if net.changes):
         only = net.arch.name.removeprefix("imagenet-")
@@ -286,9 +318,11 @@ def _to_run(family: Family) -> str:
     return "\n".join(["What is missing is run by", "", *(f"- {line}" for line in lines)]) if lines else ""
 
 
-def render_terminal(finished: Finished, costs: Mapping[str, Cost], schedule: Schedule) -> str:
+def render_terminal(
+    finished: Finished, costs: Mapping[str, Cost], schedule: Schedule, folders: Sequence[Path] = ()
+) -> str:
     """The claims at one schedule in the columns that fit a terminal, and the commands that run what is missing."""
-    found = families(finished, schedule)
+    found = families(finished, schedule, folders)
     judged = [*exact(costs), *(one for family in found for one in family.judged)]
     missing = [said.replace("`", "") for family in found if (said := _to_run(family))]
     heading = f"At schedule {schedule}, {len(judged)} claims: {summary(judged)}."

@@ -13,8 +13,10 @@ from bench.report import (
     claims_page,
     complexity,
     constructed_solution,
+    gradients,
     harness,
     imagenet,
+    layer_responses,
     loading,
     loss_surface,
     speeds,
@@ -66,6 +68,13 @@ def _inside(
         yield page(found, variant)
 
 
+def _gradients(material: Material) -> Iterator[Page]:
+    found = Found(material.finished, (material.results, material.measured))
+    others = gradients.variants(found) - {gradients.PAPER}
+    for variant in (gradients.PAPER, *sorted(others, key=lambda variant: variant.name)):
+        yield gradients.page(found, variant)
+
+
 def _imagenet(name: str, material: Material) -> Iterator[Page]:
     study, others = STUDIES[name], evaluations(material.measured, material.results)
     specs = [run.spec for run in material.finished.values() if run.spec.arch in study.archs]
@@ -82,7 +91,8 @@ def _imagenet(name: str, material: Material) -> Iterator[Page]:
 
 def _claims(material: Material) -> Iterator[Page]:
     if (path := material.measured / "complexity.json").exists():
-        yield claims_page.page(material.finished, complexity.load(path))
+        folders = (material.results, material.measured)
+        yield claims_page.page(material.finished, complexity.load(path), folders)
 
 
 def _calibration(material: Material) -> Iterator[Page]:
@@ -120,9 +130,11 @@ PAGES: dict[str, Callable[[Material], Iterator[Page]]] = {
     "complexity": _complexity,
     "cifar_depth": _cifar_depth,
     **{name: partial(_imagenet, name) for name in STUDIES},
+    "layer_responses": partial(_inside, layer_responses.page, layer_responses.variants),
     "constructed_solution": partial(_inside, constructed_solution.page, constructed_solution.variants),
     "loss_surface": partial(_inside, loss_surface.page, loss_surface.variants),
     "warmup": partial(_inside, warmup.page, warmup.variants),
+    "gradients": _gradients,
     "claims": _claims,
     "calibration": _calibration,
     "third_party": _third_party,

@@ -41,20 +41,21 @@ def draw(chart: Chart) -> Figure:
     theme()
     count = len(chart.panels)
     wide = 5.2 if count > 1 else 5.8 if chart.panels[0].identity else 7.4
-    figure, axes = plt.subplots(1, count, figsize=(wide * count, 4.9), squeeze=False, layout="constrained")
-    for axis, panel in zip(axes[0], chart.panels, strict=True):
+    shape, size = ((count, 1), (8.4, 3.7 * count)) if chart.stacked else ((1, count), (wide * count, 4.9))
+    figure, axes = plt.subplots(*shape, figsize=size, squeeze=False, layout="constrained")
+    for axis, panel in zip(axes.flat, chart.panels, strict=True):
         _panel(axis, panel)
-        if panel is not chart.panels[0] and panel.y == chart.panels[0].y:
+        if not chart.stacked and panel is not chart.panels[0] and panel.y == chart.panels[0].y:
             axis.set_ylabel("")
     if chart.heading:
         figure.suptitle(chart.heading, size=labels.SIZE, color="0.2")
     handles = _legend(chart)
     if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 2 * count + 1), frameon=False,
-                      fontsize=labels.SIZE)  # fmt: skip
+        columns = min(len(handles), 3 if chart.named else 2 * count + 1)
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=labels.SIZE)
     seaborn.despine(figure)
     figure.draw_without_rendering()  # now the places of all things are known
-    for axis, panel in zip(axes[0], chart.panels, strict=True):
+    for axis, panel in zip(axes.flat, chart.panels, strict=True):
         labels.name_ends(axis, panel)
         labels.name_points(axis, panel)
     return figure
@@ -126,6 +127,10 @@ def _legend(chart: Chart) -> list[Line2D]:
     """What the styles mean; not what a curve says itself where it ends."""
     from matplotlib.lines import Line2D
 
+    if chart.named:
+        lines = {kind: style for kind, style in chart.kinds.items() if "the paper's" in kind}
+        nets = [Line2D([], [], label=each.net, **_look(each.style, each.colour)) for each in chart.firsts]
+        return nets + [Line2D([], [], label=kind, **_look(style, "0.25")) for kind, style in lines.items()]
     named = {series.kind for panel in chart.panels for series in panel.series if series.end and series.style.marker}
     lines = {kind: style for kind, style in chart.kinds.items() if kind not in named}
     handles = [Line2D([], [], label=kind, **_look(style, "0.25")) for kind, style in lines.items()]

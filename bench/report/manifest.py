@@ -8,9 +8,9 @@ from typing import Any
 from bench.report.page import Manifest, Part, Patch, Section, Table, grid
 from bench.report.published import PublishedNumber
 from bench.report.runs import RUNS_ONE_BY_ONE, Sentences, put_together, sentences
-from bench.store import Finished, FinishedRun
+from bench.store import Finished
 
-Quantities = Sequence[tuple[str, Callable[[FinishedRun], float | None]]]
+Quantities = Sequence[tuple[str, Callable[[Finished[Any]], float | None]]]
 """What is shown of each run: its name, and the number in percent."""
 
 

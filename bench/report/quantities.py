@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from bench.measure import magnitudes
+from bench.measure.flow import Ratio, forward, lowest, of_weights, read
 from bench.spec import ImageNetRecipe, RunSpec
-from bench.store import FinishedRun
+from bench.store import FinishedRun, find
 from bench.studies.claims import Quantity
+from bench.studies.layer_responses import responses
 
 STARTED = 89.0
 """Training error, over an epoch, below which a net has started: 50,000 guesses leave 90 %, with a deviation of 0.13."""
@@ -20,9 +25,11 @@ class Source:
     words: str
     unit: str
     value: Callable[[FinishedRun], float | None] | None
-    """None of one run: it was not measured. None at all: nothing in the harness measures it yet."""
+    """None of a run: it was not measured. None at all: `inside` gives it."""
     top: int | None = None
     """Of an error rate, how many labels a net may guess; None: no error rate."""
+    inside: Callable[[FinishedRun, Sequence[Path]], float | None] | None = None
+    """How what was measured of the run's net gives it, in the first of these results folders that has it."""
 
 
 def guessing(spec: RunSpec, top: int) -> float:
@@ -53,6 +60,23 @@ def _first_epoch(name: str, error: float) -> Callable[[FinishedRun], float | Non
     return value
 
 
+def _response(run: FinishedRun, folders: Sequence[Path]) -> float | None:
+    """The standard deviations of the responses of a run's net, under our choice, averaged over its 6n+1 layers."""
+    spec = responses(run.spec)
+    folder = find(spec, *folders)
+    return magnitudes.read(spec, folder).mean() if folder else None
+
+
+def _lowest(ratio: Ratio) -> Callable[[FinishedRun], float | None]:
+    """Of a run whose gradients were measured: ratios are compared by their logarithm, as they multiply over layers."""
+
+    def value(run: FinishedRun) -> float | None:
+        found = lowest(read(run.folder), ratio)
+        return math.log10(found) if found else None
+
+    return value
+
+
 SOURCES: Mapping[Quantity, Source] = {
     "test_error": Source("test error", "%", lambda run: run.result.test_error, 1),
     "train_error": Source("training error", "%", lambda run: run.result.train_error, 1),
@@ -68,17 +92,26 @@ SOURCES: Mapping[Quantity, Source] = {
     "epochs_to_55": Source(
         "epochs to a validation error below 55 %", "epochs", _first_epoch("test_error", 55.0)
     ),
-    "layer_response": Source("standard deviation of layer responses", "", None),
-    "gradient_ratio": Source("gradient at the first layer over the last", "", None),
+    "layer_response": Source("standard deviation of layer responses, mean over layers", "", None, inside=_response),
+    "gradient_ratio": Source(
+        "gradient at the first layer's weights over that at the last one's, lowest of a run, as a power of ten", "",
+        _lowest(of_weights),
+    ),
+    "signal_ratio": Source(
+        "signal at the last layer over that at the first, lowest of a run, as a power of ten", "", _lowest(forward),
+    ),
 }  # fmt: skip
-"""A later table gives `layer_response` and `gradient_ratio` their `value`; nothing else has to change."""
 
 
-def value(quantity: Quantity, run: FinishedRun) -> float | None:
-    """The quantity of a run, in its unit; None where it was not measured. Raises UserError where a file is damaged."""
+def value(quantity: Quantity, run: FinishedRun, folders: Sequence[Path] = ()) -> float | None:
+    """The quantity of a run, in its unit; None where it was not measured. Raises UserError where a file is damaged.
+
+    `folders`: the results folders in which what was measured of its net is looked for.
+    """
     source = SOURCES[quantity]
-    if source.value is None:
-        return None
+    if source.inside:
+        return source.inside(run, folders)
+    assert source.value
     if run.result.status == "diverged" and source.top is not None:
         return guessing(run.spec, source.top)
     return source.value(run)

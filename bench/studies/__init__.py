@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from bench.studies import calibration, cifar_depth, complexity, constructed_solution, imagenet, loss_surface, warmup
+from bench.studies import (
+    calibration,
+    cifar_depth,
+    complexity,
+    constructed_solution,
+    gradients,
+    imagenet,
+    layer_responses,
+    loss_surface,
+    warmup,
+)
 
 INSIDE: dict[str, str] = {
     "constructed_solution": constructed_solution.TITLE,
@@ -20,7 +30,9 @@ TABLES: dict[str, str] = {
     "complexity": complexity.TITLE,
     "cifar_depth": cifar_depth.TITLE,
     **{name: study.title for name, study in imagenet.STUDIES.items()},
+    "layer_responses": layer_responses.TITLE,
     **INSIDE,
+    "gradients": gradients.TITLE,
     "claims": "The paper's sentences, each with a verdict: holds, contradicted, undecided, not run",
     "calibration": calibration.TITLE,
     "third_party": "What other people's reproductions report beside the paper, each with its protocol",

@@ -33,7 +33,7 @@ class Progress:
     """Seconds spent in all, all attempts."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Of them, by part: `first` iterations of each attempt, compiling included (also in `train_seconds`), `evaluation`,
-    `checkpoints`, `metrics` (curves, logs, heartbeats), and the tests at the very `end`."""
+    `checkpoints`, `metrics` (curves, logs, heartbeats), `looking` at gradients, and the tests at the very `end`."""
     saves: int = 0
     """Checkpoints written, this one not counted."""
     attempts: int = 0

@@ -62,8 +62,16 @@ class MemoryFeed:
     seconds_waited = 0.0
     facts: Mapping[str, Any] = MappingProxyType({})
 
-    def __init__(self, recipe: CifarRecipe, data: Dataset, device: torch.device, processes: Processes = ALONE) -> None:
-        self.recipe, self.processes, self.device = recipe, processes, device
+    def __init__(
+        self,
+        recipe: CifarRecipe,
+        data: Dataset,
+        device: torch.device,
+        processes: Processes = ALONE,
+        judges_training: bool = True,
+    ) -> None:
+        """`judges_training`: whether a net is held against the whole training set when it asks for it."""
+        self.recipe, self.processes, self.device, self.judges_training = recipe, processes, device, judges_training
         self.data = data.to(device)
         self.train, self.test, self.validation = self.data.train, self.data.test, self.data.validation
         self.train_images, self.test_images = len(self.train), len(self.test)
@@ -107,7 +115,7 @@ class MemoryFeed:
         return self._error(net, self.validation) if self.validation else None
 
     def train_error(self, net: nn.Module) -> float | None:
-        return self._error(net, self.train)
+        return self._error(net, self.train) if self.judges_training else None
 
     def _error(self, net: nn.Module, data: Images) -> float:
         return error_rate(net, data, self.normalise, self.recipe.precision, self.processes)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from bench.errors import UserError
-from bench.nets import build
-from bench.spec import ImageNetRecipe, Spec
+from bench.nets import build_of
+from bench.spec import Spec
 from bench.training import checkpoint
 from bench.training.checkpoint import Progress
 from bench.training.loop import sgd
@@ -30,8 +30,7 @@ def inspect(path: Path, spec: Spec) -> Progress:
     other value against what this code would have written. Raises UserError in a few words, without the path.
     """
     with torch.device("meta"):  # shapes without memory
-        classes = spec.recipe.classes if isinstance(spec.recipe, ImageNetRecipe) else None
-        net = build(spec.arch, classes, spec.recipe.bn_group, spec.recipe.init)
+        net = build_of(spec)
         optimiser = sgd(net, spec.recipe)
     needed = sum(tensor.nbytes for tensor in (*net.state_dict().values(), *net.parameters()))  # and velocities
     _look_through(path, needed + SLACK)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -47,6 +47,16 @@ class Report:
     """Share of the training time that was spent waiting for data."""
 
 
+class Watch(Protocol):
+    """Somebody who looks at a net while it is trained."""
+
+    @property
+    def at(self) -> frozenset[int]:
+        """The iterations before which it looks; the last one, after which it does."""
+
+    def __call__(self, iteration: int, net: nn.Module) -> None: ...
+
+
 def train(
     spec: Spec,
     folder: RunFolder,
@@ -56,12 +66,13 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     processes: Processes = ALONE,
     choose: Callable[[str | None], Mode] = lambda earlier: "eager",
+    watch: Watch | None = None,
 ) -> Result:
     """Train `spec` to its last iteration, going on from the checkpoint in `folder` where there is one.
 
     Raises Interrupted, after writing a checkpoint, once `should_stop()` holds. Writes everything but `result.json`. Of
     several processes each calls it, and only the first one writes. `choose` is told how the run was executed before, if it
-    was, and says how it is from here.
+    was, and says how it is from here. `watch` looks at the net where it wants to, and leaves it as it is.
     """
     processes.wait()  # until the first one has the folder in order
     run = _Run(spec, folder, feed, device, processes, choose)
@@ -71,6 +82,8 @@ def train(
     last_save = last_report = time.monotonic()
     while run.now.iteration < recipe.iterations and not run.diverged:
         lanes.pause()
+        if watch and run.now.iteration in watch.at:
+            run.show(watch)
         run.step()
         at_point = run.now.iteration % recipe.evaluate_every == 0 or run.now.iteration == recipe.iterations
         if at_point or processes.agree(time.monotonic() - last_report > REPORT_SECONDS):
@@ -89,6 +102,8 @@ def train(
             processes.wait()  # nobody leaves before the checkpoint is written
             raise Interrupted(f"{spec.run_id} stopped at iteration {run.now.iteration}")
     if not run.diverged:
+        if watch and run.now.iteration in watch.at:
+            run.show(watch)
         with run.clocked("end"):
             feed.after(run.net, folder, should_stop)
     result = run.result()
@@ -159,6 +174,14 @@ class _Run:
             self.note("first", time.monotonic() - self.started)
         if self.warming_up:
             self.watch_warmup(int(self.processes.total(self.iteration.last_wrong.clone())))
+
+    def show(self, watch: Watch) -> None:
+        """Let somebody look at the net; what that takes is no training time."""
+        lanes.settle(self.device)
+        trained = time.monotonic() - self.step_clock
+        with self.clocked("looking"):
+            watch(self.now.iteration, self.net)
+        self.step_clock -= trained
 
     def watch_warmup(self, wrong: int) -> None:
         """End the warm-up once the training error of the last `warmup_window` iterations is low enough."""
