@@ -188,10 +188,10 @@ def send(table: str, specs: Sequence[Spec], options: Options) -> int:
 
         status = console.send(table, specs, options, plan.load(options.results, MEASURED))
         return max(status, console.wait(table, specs, options)) if options.slurm.wait else status
-    from bench import local, memory
+    from bench import environment, local
 
     if __name__ == "__main__":  # where another program calls this, that is not ours to start again
-        memory.restart_keeping_memory()
+        environment.restart()
     jobs = local.Jobs(options.results, options.source, options.force)
     return local.run_all(missing, jobs, options.slurm.pack)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import os
 import subprocess
@@ -15,7 +16,7 @@ from conftest import ROOT
 from test_training import spec, weights
 from torch import nn
 
-from bench import memory
+from bench import environment
 from bench.errors import Interrupted, UserError
 from bench.nets import build_for_run
 from bench.spec import Arch, RunSpec
@@ -149,23 +150,24 @@ def test_who_is_executed_how(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's tunables")
-def test_a_command_that_trains_keeps_its_memory() -> None:
+def test_a_command_that_trains_keeps_its_memory_and_does_not_wait_for_long() -> None:
     """It starts itself again, once, with the same arguments, as the same process."""
     script = (
-        "import os, sys\nfrom bench import memory\nprint(os.getpid(), sys.argv[1:], flush=True)\n"
-        f"memory.restart_keeping_memory()\nprint(os.environ[{memory.NAME!r}])\n"
+        "import os, sys\nfrom bench import environment\nprint(os.getpid(), sys.argv[1:], flush=True)\n"
+        "environment.restart()\nprint({name: os.environ.get(name) for name in environment.ENVIRONMENT})\n"
     )
-    environment = {name: value for name, value in os.environ.items() if name != memory.NAME}
+    others = {name: value for name, value in os.environ.items() if name not in environment.ENVIRONMENT}
     words = [sys.executable, "-c", script, "a b", "--c"]
-    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    first, second, value = done.stdout.splitlines()
+    done = subprocess.run(words, cwd=ROOT, env=others, capture_output=True, text=True, check=True)
+    first, second, values = done.stdout.splitlines()
     assert first == second
     assert first.endswith("['a b', '--c']")
-    assert value == memory.VALUE
-    mine = subprocess.run(
-        words, cwd=ROOT, env={**environment, memory.NAME: ""}, capture_output=True, text=True, check=True
-    )
-    assert len(mine.stdout.splitlines()) == 2  # a person's own value stands
+    assert ast.literal_eval(values) == environment.ENVIRONMENT
+    for name, lines in (("GOMP_SPINCOUNT", 3), (environment.NAME, 2)):  # a person's own value stands
+        mine = subprocess.run(words, cwd=ROOT, env={**others, name: "7"}, capture_output=True, text=True, check=True)
+        *before, values = mine.stdout.splitlines()
+        assert len(before) == lines - 1
+        assert ast.literal_eval(values)[name] == "7"
 
 
 def test_digests_do_not_know_how_a_run_is_executed() -> None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench import memory
 from bench.cluster import records, snapshot
 from bench.cluster.records import SentArray, Submission
 from bench.cluster.task import Work, report, work
+from bench.environment import ENVIRONMENT
 from bench.errors import UserError
 from bench.job import Source
 from bench.measure.estimate import Estimate, Estimator
@@ -163,10 +163,6 @@ def preview(planned: Planned, results: Path, number: int = 1) -> Array:
     home = results / "slurm"
     code, folder = home / "code" / "HASH", home / "STAMP" / str(number)
     return Array("resnet-bench", work, calls, folder, code, planned.profile, "STAMP", environment=ENVIRONMENT)
-
-
-ENVIRONMENT = {memory.NAME: memory.VALUE}
-"""Of the tasks that train."""
 
 
 @dataclass(frozen=True)

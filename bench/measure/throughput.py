@@ -10,13 +10,13 @@ import multiprocessing
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import memory
+from bench.environment import ENVIRONMENT
 from bench.measure import reference
 from bench.measure.ceilings import cores
 from bench.measure.settings import Setting, kind
@@ -115,20 +115,21 @@ class References:
 
 
 @contextmanager
-def environment(keep_memory: bool, empty: str) -> Iterator[None]:
-    """What a process that is timed finds when it starts: all cores, our memory or the system's own, nothing compiled before."""
-    values = {
-        memory.NAME: memory.VALUE if keep_memory else "",
-        "OMP_NUM_THREADS": str(cores()),
-        "TORCHINDUCTOR_CACHE_DIR": empty,
-    }
+def environment(of_ours: bool, empty: str) -> Iterator[None]:
+    """What a process that is timed finds when it starts: all cores, our environment or none, nothing compiled before."""
+    ours: dict[str, str | None] = {**ENVIRONMENT} if of_ours else dict.fromkeys(ENVIRONMENT)
+    values = {**ours, "OMP_NUM_THREADS": str(cores()), "TORCHINDUCTOR_CACHE_DIR": empty}
     before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
+    _export(values)
     try:
         yield
     finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        _export(before)
+
+
+def _export(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
 def _serve(setting: Setting, words: Connection) -> None:
@@ -251,7 +252,7 @@ def _net(setting: Setting, recipe: Recipe, device: torch.device) -> nn.Module:
         return net.to(device, memory_format=layout)  # type: ignore[call-overload, no-any-return]
 
 
-def timeline(target: Callable[..., None], *arguments: Any, keep_memory: bool = True) -> list[tuple[float, int]]:
+def timeline(target: Callable[..., None], *arguments: Any, of_ours: bool = True) -> list[tuple[float, int]]:
     """Run `target(*arguments, tell)` in a process of its own; returns (seconds since its start, images) of each `tell(images)`.
 
     The start of Python counts. Raises RuntimeError where the process fails.
@@ -262,7 +263,7 @@ def timeline(target: Callable[..., None], *arguments: Any, keep_memory: bool = T
     process = fresh.Process(target=_tell_all, args=(target, arguments, theirs))
     with tempfile.TemporaryDirectory(prefix="resnet-bench-") as empty:
         began = time.monotonic()
-        with environment(keep_memory, empty):
+        with environment(of_ours, empty):
             process.start()
         theirs.close()
         try:

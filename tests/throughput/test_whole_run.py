@@ -49,7 +49,7 @@ def test_whole_run(
     def both() -> None:
         lines.append(thinned(throughput.timeline(run_of_ours, spec, tmp_path, folder, seconds)))
         arguments = (throughput.reference_run, net, spec.recipe.batch, folder, seconds)
-        lines.append(thinned(throughput.timeline(*arguments, keep_memory=False)))
+        lines.append(thinned(throughput.timeline(*arguments, of_ours=False)))
 
     benchmark.pedantic(both, rounds=1)
     images = "CIFAR-10" if folder else "random"
