@@ -46,7 +46,7 @@ ALLOWED = {
         "bench.spec",
         "bench.errors",
         "bench.store",
-        "bench.memory",
+        "bench.environment",
         "bench.nets",
         "bench.training",
         "bench.measure",
