@@ -18,8 +18,51 @@ FORWARD_ONLY = 3
 """A forward pass is a third of a training iteration."""
 
 
+class OfRun:
+    """What all kinds share. Each is of a run: of its data and its seed, and begins when the run has ended."""
+
+    run: RunSpec
+
+    @cached_property
+    def run_id(self: Spec) -> str:
+        """`plain-20-to-56-s0-1f0c9a2e`."""
+        return slug(self.name, self)
+
+    @property
+    def digest(self: Spec) -> str:
+        return digest(self.to_json())
+
+    @property
+    def dataset(self) -> str:
+        return self.run.dataset
+
+    @property
+    def seed(self) -> int:
+        return self.run.seed
+
+    @property
+    def needs(self) -> tuple[RunSpec, ...]:
+        return (self.run,)
+
+    @property
+    def measures(self) -> bool:
+        return False
+
+
+class OfNet(OfRun):
+    """What is done with the run's own net."""
+
+    @property
+    def arch(self) -> Arch:
+        return self.run.arch
+
+    @property
+    def recipe(self) -> CifarRecipe:
+        return self.run.cifar
+
+
 @dataclass(frozen=True)
-class Extension:
+class Extension(OfRun):
     """A trained plain net made deeper by layers that are the identity, and trained on.
 
     Section 1 of the paper: "There exists a solution by construction to the deeper model: the added layers are identity
@@ -41,34 +84,9 @@ class Extension:
             raise ValueError(f"{names}: give two plain nets, the deeper one second")
 
     @property
-    def dataset(self) -> str:
-        return self.run.dataset
-
-    @property
-    def seed(self) -> int:
-        return self.run.seed
-
-    @property
     def name(self) -> str:
         """`plain-20-to-56`."""
         return f"{self.run.arch.name}-to-{self.arch.depth}"
-
-    @cached_property
-    def run_id(self) -> str:
-        """`plain-20-to-56-s0-1f0c9a2e`."""
-        return slug(self.name, self)
-
-    @property
-    def digest(self) -> str:
-        return digest(self.to_json())
-
-    @property
-    def needs(self) -> tuple[RunSpec, ...]:
-        return (self.run,)
-
-    @property
-    def measures(self) -> bool:
-        return False
 
     @property
     def steps(self) -> int:
@@ -131,7 +149,7 @@ def _spread(index: int, count: int, reach: float) -> float:
 
 
 @dataclass(frozen=True)
-class SurfacePart:
+class SurfacePart(OfNet):
     """Some rows of the loss around a trained net: as much of it as one task measures."""
 
     run: RunSpec
@@ -145,38 +163,9 @@ class SurfacePart:
             raise ValueError(f"rows {self.start} to {self.stop} around {self.run.arch.name} cannot be measured")
 
     @property
-    def arch(self) -> Arch:
-        return self.run.arch
-
-    @property
-    def recipe(self) -> CifarRecipe:
-        return self.run.cifar
-
-    @property
-    def dataset(self) -> str:
-        return self.run.dataset
-
-    @property
-    def seed(self) -> int:
-        return self.run.seed
-
-    @property
     def name(self) -> str:
         """`plain-56-plane-0-5`."""
         return f"{self.run.name}-{self.grid.kind}-{self.start}-{self.stop}"
-
-    @cached_property
-    def run_id(self) -> str:
-        """`plain-56-plane-0-5-s0-1f0c9a2e`."""
-        return slug(self.name, self)
-
-    @property
-    def digest(self) -> str:
-        return digest(self.to_json())
-
-    @property
-    def needs(self) -> tuple[RunSpec, ...]:
-        return (self.run,)
 
     @property
     def measures(self) -> bool:
@@ -205,7 +194,7 @@ class SurfacePart:
 
 
 @dataclass(frozen=True)
-class Responses:
+class Responses(OfNet):
     """How strongly every layer of a trained net responds (Fig. 7)."""
 
     run: RunSpec
@@ -217,38 +206,9 @@ class Responses:
             raise ValueError(f"responses of {self.run.arch.name} to {self.train_images} images cannot be measured")
 
     @property
-    def arch(self) -> Arch:
-        return self.run.arch
-
-    @property
-    def recipe(self) -> CifarRecipe:
-        return self.run.cifar
-
-    @property
-    def dataset(self) -> str:
-        return self.run.dataset
-
-    @property
-    def seed(self) -> int:
-        return self.run.seed
-
-    @property
     def name(self) -> str:
         """`plain-56-responses`."""
         return f"{self.run.name}-responses"
-
-    @cached_property
-    def run_id(self) -> str:
-        """`plain-56-responses-s0-1f0c9a2e`."""
-        return slug(self.name, self)
-
-    @property
-    def digest(self) -> str:
-        return digest(self.to_json())
-
-    @property
-    def needs(self) -> tuple[RunSpec, ...]:
-        return (self.run,)
 
     @property
     def measures(self) -> bool:
@@ -272,7 +232,7 @@ class Responses:
 
 
 @dataclass(frozen=True)
-class GradientRun:
+class GradientRun(OfNet):
     """A training during which the gradient of every layer is measured.
 
     Its net may be one that the paper only speaks of, without batch norm or badly initialised, so that these are no fields of
@@ -295,43 +255,14 @@ class GradientRun:
             raise ValueError(f"gradients of {self.run.arch.name} cannot be measured at {self.probe_at}")
 
     @property
-    def arch(self) -> Arch:
-        return self.run.arch
-
-    @property
-    def recipe(self) -> CifarRecipe:
-        return self.run.cifar
-
-    @property
-    def dataset(self) -> str:
-        return self.run.dataset
-
-    @property
-    def seed(self) -> int:
-        return self.run.seed
-
-    @property
     def name(self) -> str:
         """`plain-56-bn`, `plain-56-no-bn-x0.5`: the net with what was changed of it."""
         scale = "" if self.init_scale == 1 else f"-x{self.init_scale:g}"
         return f"{self.run.name}-{'bn' if self.batch_norm else 'no-bn'}{scale}"
 
-    @cached_property
-    def run_id(self) -> str:
-        """`plain-56-no-bn-x0.5-short-s0-1f0c9a2e`."""
-        return slug(self.name, self)
-
-    @property
-    def digest(self) -> str:
-        return digest(self.to_json())
-
     @property
     def needs(self) -> tuple[RunSpec, ...]:
         return ()
-
-    @property
-    def measures(self) -> bool:
-        return False
 
     @property
     def steps(self) -> int:
