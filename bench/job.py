@@ -70,11 +70,12 @@ def share_a_process(specs: Sequence[Spec], execution: Execution) -> bool:
 
 
 def format_report(run_id: str, report: Report) -> str:
-    """One plain line of progress: iteration, loss, error, images/s, ETA."""
+    """One plain line of progress: iteration, loss, error, images/s, ETA. A measurement that has no loss says none."""
     test = "" if report.test_error is None else f"  test {report.test_error:5.2f} %"
     waiting = f"  waits for data {report.waiting:.0%}" if report.waiting > WAITING_SAID else ""
+    loss = "" if math.isnan(report.loss) else f"  loss {report.loss:.4f}  train {report.error:5.2f} %"
     return (
-        f"{run_id}  {report.iteration}/{report.iterations}  loss {report.loss:.4f}  train {report.error:5.2f} %{test}"
+        f"{run_id}  {report.iteration}/{report.iterations}{loss}{test}"
         f"  {report.images_per_second:.0f} images/s{waiting}  ETA {format_duration(report.seconds_left)}"
     )
 

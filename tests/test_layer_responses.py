@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -258,6 +259,16 @@ def test_the_figure_has_the_papers_axes_and_order(tmp_path: Path) -> None:
     assert list(theirs.y) == sorted(theirs.y, reverse=True)
     assert list(ours.x) == list(range(1, 20))
     assert (ours.low[0], ours.y[0], ours.high[0]) == pytest.approx((1.0, 1.1, 1.2))
+    assert (drawn.panels[0].y.low, drawn.panels[0].y.log) == (0, False)
+
+
+def test_a_net_that_responds_far_more_does_not_press_the_others_flat(tmp_path: Path) -> None:
+    pretend(tmp_path, Arch("cifar", 20), [30.0])
+    for panel in response_figure.figure_7([row(tmp_path)], paper=True, heading="").panels:
+        assert panel.y.log
+        assert 1 < panel.y.low < 1.5  # the paper's least is 1.26
+        assert panel.y.high > 30
+        assert list(panel.y.ticks) == [2, 5, 10, 20]
 
 
 def test_a_page_with_nothing_measured_says_so_and_how_to_fill_it() -> None:
@@ -284,7 +295,10 @@ def test_from_the_command_to_the_page(tmp_path: Path, capsys: pytest.CaptureFixt
         return capsys.readouterr().out
 
     assert "2 runs in " in say("layer_responses", "--dry-run")
-    assert "ResNet-8" in say("layer_responses", "--execution", "eager")
+    said = say("layer_responses", "--execution", "eager")
+    assert "ResNet-8" in said
+    assert re.search(r"responses\S+  4/4  \d+ images/s", said)
+    assert "nan" not in said
     page = tmp_path / "t" / "layer_responses.smoke.iterations=6.md"
     text = page.read_text()
     assert "not comparable" in next(line for line in text.splitlines() if line.startswith("| ResNet-8 "))

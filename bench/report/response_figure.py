@@ -15,6 +15,8 @@ from bench.spec import Arch
 
 PANELS = (("layer index (original)", "fig7_orig", False), ("layer index (sorted by magnitude)", "fig7_sorted", True))
 """Label of the axis, name of the paper's curves, whether sorted."""
+LINEAR = 10.0
+"""Three times the largest response in the paper's figure."""
 
 
 class Row(Protocol):
@@ -29,16 +31,28 @@ class Row(Protocol):
 def figure_7(rows: Sequence[Row], paper: bool, heading: str) -> Chart:
     """Both of the figure's panels, one above the other as in the paper. `paper`: whether its own values lie behind."""
     series = [[s for row in rows for s in _net(row, name if paper else "", by_size)] for _, name, by_size in PANELS]
-    top = max((y for panel in series for each in panel for y in (*each.y, *each.high) if math.isfinite(y)), default=1.0)
+    axis = _axis(
+        [y for panel in series for each in panel for y in (*each.y, *each.low, *each.high) if math.isfinite(y)]
+    )
     deepest = max(row.arch.depth for row in rows)
+    panels = [
+        Panel("", Axis(label, 0, deepest + 1), axis, found) for (label, _, _), found in zip(PANELS, series, strict=True)
+    ]
+    return Chart(panels, heading, stacked=True, named=True)
+
+
+def _axis(values: Sequence[float]) -> Axis:
+    """From zero, as in the paper; by powers where one net's responses would press all others flat."""
+    top = max(values, default=1.0)
+    if top > LINEAR and (low := min(values)) > 0:
+        powers = range(math.floor(math.log10(low)), math.ceil(math.log10(top)) + 1)
+        ticks = [step * 10.0**power for power in powers for step in (1, 2, 5)]
+        within = [tick for tick in ticks if low <= tick <= top]
+        return Axis("std", low / 1.1, top * 1.1, log=True, ticks=within)
     power = 10.0 ** math.floor(math.log10(max(top, 1.0)))
     step = next(step * power for step in (0.1, 0.2, 0.5, 1, 2) if top / (step * power) <= 6)
     ticks = [step * i for i in range(int(top / step) + 2)]
-    panels = [
-        Panel("", Axis(label, 0, deepest + 1), Axis("std", 0, ticks[-1], ticks=ticks), found)
-        for (label, _, _), found in zip(PANELS, series, strict=True)
-    ]
-    return Chart(panels, heading, stacked=True, named=True)
+    return Axis("std", 0, ticks[-1], ticks=ticks)
 
 
 def _net(row: Row, paper: str, by_size: bool) -> list[Series]:
