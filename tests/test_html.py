@@ -19,7 +19,6 @@ from bench.report import cifar_depth, html
 from bench.report.html import Book
 from bench.report.page import Page, Patch
 from bench.spec import parse_arch
-from bench.studies import TABLES
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PATCH = "diff --git a/models/blocks.py b/models/blocks.py\n+ <script>document.title = 'run'</script>"
@@ -319,7 +318,7 @@ def test_it_prints(opened: Callable[..., Any]) -> None:
     paper = page.pdf(prefer_css_page_size=True)
     assert paper.startswith(b"%PDF")
     sheets = paper.count(b"/Type /Page\n") + paper.count(b"/Type /Page ") + paper.count(b"/Type /Page/")
-    assert 8 < sheets < 5 * len(TABLES)
+    assert 8 < sheets < 60
 
 
 def test_a_page_of_words_alone_is_shown_too() -> None:

@@ -142,7 +142,7 @@ def test_a_run_that_needs_several_time_limits_is_done_in_the_end(long_run: Table
     long_run.site.wait("two time limits", lambda: stops() >= 2)
     for task in long_run.tasks():
         long_run.site.call("scontrol", "update", f"jobid={task}", "timelimit=10")
-    long_run.wait_until_done(patience=600)
+    long_run.wait_until_done(patience=420)
     facts = facts_of(long_run.results)
     assert int(facts["slurm"]["restart_count"]) >= 2
     assert facts["restarts"] == int(facts["slurm"]["restart_count"])
