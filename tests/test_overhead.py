@@ -10,7 +10,7 @@ from conftest import ROOT
 from test_training import CPU, spec
 
 from bench.report import harness
-from bench.report.harness import EPOCH, Overhead, Overheads
+from bench.report.harness import APART, Overhead, Overheads
 from bench.store import RunFolder, read_json
 from bench.training import data, loop
 from bench.training.feed import MemoryFeed
@@ -18,7 +18,7 @@ from bench.training.feed import MemoryFeed
 OVERHEAD = Overhead(
     "resnet-20-A",
     "compiled",
-    EPOCH,
+    APART,
     1,
     2,
     wall=150.0,
@@ -65,18 +65,18 @@ def test_shares_are_of_all_but_the_first_iteration() -> None:
     assert shares == pytest.approx(percents)
 
 
-def test_an_epoch_is_put_together_from_its_parts() -> None:
-    """Iterations of 10 s and tests of 200: an epoch of 391 such, a checkpoint of 0.6 s each minute."""
+def test_a_stretch_is_put_together_from_its_parts() -> None:
+    """Iterations of 10 s and tests of 200: 500 such, a checkpoint of 0.6 s each minute."""
     few = Overhead("resnet-1202-A", "eager", 9, 1, 5, 290.0, 5.0, 85.0, 200.0, 3.0, 0.0)
     assert few.estimated
     assert few.iteration == 10
     shares = few.shares
-    saved = 0.6 * (1 + (3910 + 200) / 60)
+    saved = 0.6 * (1 + (5000 + 200) / 60)
     other = 2.0 / 285
-    epoch = (3910 + 200 + saved) / (1 - other)
-    assert shares["evaluation"] == pytest.approx(100 * 200 / epoch)
-    assert shares["checkpoints"] == pytest.approx(100 * saved / epoch)
-    assert shares["all"] == pytest.approx(100 * (1 - 3910 / epoch))
+    stretch = (5000 + 200 + saved) / (1 - other)
+    assert shares["evaluation"] == pytest.approx(100 * 200 / stretch)
+    assert shares["checkpoints"] == pytest.approx(100 * saved / stretch)
+    assert shares["all"] == pytest.approx(100 * (1 - 5000 / stretch))
     assert not OVERHEAD.estimated
 
 
@@ -90,7 +90,7 @@ def test_the_page_has_a_row_for_each_command_and_depth(tmp_path: Path) -> None:
     assert harness.load_overheads(tmp_path / "kept.json") == overheads
     text = harness.render(figures, overheads)
     row = next(line for line in text.splitlines() if line.startswith("| ResNet-20 "))
-    assert row.replace("|", " ").split()[:4] == ["ResNet-20", "compiled", "391", "256"]
+    assert row.replace("|", " ").split()[:4] == ["ResNet-20", "compiled", "500", "200"]
     assert row.replace("|", " ").split()[-4:] == ["9.1", "%", "5", "%"]
     assert "9, the rest estimated" in text
     assert all(words in text for words in harness.WORDS.values())

@@ -12,6 +12,7 @@ from bench.report import manifest, markdown, terminal
 from bench.report.page import Cell, Page, Section, Table, behind, cells, grid
 from bench.spec import parse_arch
 from bench.store import read_json, write_json
+from bench.studies.cifar_depth import PAPER
 
 FORMAT = 1
 
@@ -44,7 +45,7 @@ class Figures:
     figures: tuple[Figure, ...]
 
 
-EPOCH = 391
+APART = PAPER.evaluate_every
 """Iterations between two evaluation points of the paper's schedule."""
 BETWEEN_SAVES = 60.0
 """Seconds between two checkpoints, of which an evaluation point writes one more."""
@@ -74,12 +75,12 @@ class Overhead:
 
     @property
     def estimated(self) -> bool:
-        """Whether fewer iterations than an epoch were trained, so that the epoch is put together from its parts."""
-        return self.iterations < EPOCH
+        """Whether fewer were trained than lie between two points, so that their time is put together from its parts."""
+        return self.iterations < APART
 
     @property
     def shares(self) -> dict[str, float]:
-        """Percent of an epoch's time that is no training iteration, by part; `all` of them last."""
+        """Percent of the time from one point to the next that is no training iteration, by part; `all` of them last."""
         steady = self.wall - self.first
         other = steady - (self.training - self.first) - self.evaluation - self.checkpoints - self.metrics
         parts = {
@@ -90,10 +91,10 @@ class Overhead:
         }
         if self.estimated:
             evaluation = self.evaluation / self.points
-            saves = 1 + (EPOCH * self.iteration + evaluation) / BETWEEN_SAVES
+            saves = 1 + (APART * self.iteration + evaluation) / BETWEEN_SAVES
             of_steady = {name: seconds / steady for name, seconds in parts.items()}
             parts["evaluation"], parts["checkpoints"] = evaluation, saves * self.checkpoints / max(1, self.saves)
-            fixed = EPOCH * self.iteration + parts["evaluation"] + parts["checkpoints"]
+            fixed = APART * self.iteration + parts["evaluation"] + parts["checkpoints"]
             steady = fixed / (1 - of_steady["metrics"] - of_steady["other"])
             parts |= {name: of_steady[name] * steady for name in ("metrics", "other")}
         found = {name: 100 * seconds / steady for name, seconds in parts.items()}
@@ -233,11 +234,11 @@ def page(figures: Figures, overheads: Overheads | None) -> Page:
             _traffic(figures),
             f"Measured on {_where(figures)}. `make benchmarks` measures anew. Nothing is asserted on seconds.",
             "## A run's own overhead",
-            "Share of an epoch, evaluated at its end, that is no training iteration: tests of 10,000 images, checkpoints, "
+            f"Share of {APART} iterations, evaluated at their end, that is no training: tests of 10,000 images, checkpoints, "
             "curves with logs and heartbeats, and all else. Each from a real run on CIFAR-10 by the paper's recipe, started "
             "by the command and stopped after its first evaluation point. What is done once a run (starting, compiling, and "
-            "a test of the 50,000 training images at the end) is not in it. Where fewer iterations were trained than an "
-            "epoch has, the epoch is put together from the measured parts, with a checkpoint each minute.",
+            "a test of the 50,000 training images at the end) is not in it. Where fewer were trained, their "
+            "time is put together from the measured parts, with a checkpoint each minute.",
             overhead_table(overheads),
             f"Measured on {overheads.machine}, {overheads.software}; commit {overheads.commit}."
             if overheads

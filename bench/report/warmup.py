@@ -163,8 +163,8 @@ def page(found: Found, variant: Variant) -> Page:
                 "*Training error*: over the images between two evaluation points, augmented, as the net saw them while it "
                 "learnt.",
                 "*Leaves 90 %*, *falls below 80 %*: the evaluation points between which the training error is below that level "
-                "for the first time, by more than chance explains: three standard errors of as many guesses. Points lie an "
-                "epoch apart; `--set evaluate_every=50` places them more closely, on a page of its own.",
+                "for the first time, by more than chance explains: three standard errors of as many guesses. "
+                "`--set evaluate_every=50` places the points more closely, on a page of its own.",
                 "*Warm-up ended at*: the iteration at which the training error of the last 100 iterations (of `short` and "
                 "`smoke`: 6) fell below 80 %.",
                 f"*Test error, last*: by the weights of the last iteration. {SEEDS}.",

@@ -167,11 +167,11 @@ def write_runs(results: Path, count: int) -> None:
         points = [
             {
                 **model.metrics[0],
-                "iteration": 391 * (i + 1),
+                "iteration": spec.recipe.evaluate_every * (i + 1),
                 "test_error": chance.random(),
                 "train_error": chance.random(),
             }
-            for i in range(164)
+            for i in range(128)
         ]
         facts = {**asdict(model.result), "run_id": spec.run_id, "iterations": 64_000, "test_error": 6 + chance.random()}
         folder.spec.write_text(json.dumps(spec.to_json()))

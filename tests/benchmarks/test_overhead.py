@@ -16,7 +16,7 @@ import torch
 from conftest import Command
 
 from bench.measure.ceilings import cores
-from bench.report.harness import EPOCH, NETS, Overhead
+from bench.report.harness import APART, NETS, Overhead
 from bench.store import RunFolder
 
 FEW = 8
@@ -41,7 +41,7 @@ def test_overhead(benchmark: Any, net: str, request: pytest.FixtureRequest, tmp_
         *(now["seconds"][part] for part in ("evaluation", "checkpoints", "metrics")),
     )  # fmt: skip
     assert overhead.points == 1
-    assert overhead.iterations >= (FEW if few else EPOCH)
+    assert overhead.iterations >= (FEW if few else APART)
     benchmark.extra_info.update(asdict(overhead))
 
 
