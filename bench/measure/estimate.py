@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from bench.measure.closed_form import count
-from bench.spec import Spec
+from bench.spec import Precision, Spec
 from bench.store import FinishedRun
 
 ASSUMED = {("cuda", "cifar"): 1e12, ("cuda", "imagenet"): 5e12, ("cpu", "cifar"): 2e10, ("cpu", "imagenet"): 2e10}
@@ -30,26 +30,31 @@ class Estimator:
 
     def __init__(self, kind: str, finished: Iterable[FinishedRun]) -> None:
         self.kind = kind
-        self.rates: dict[tuple[str, str], list[float]] = {}
-        self.speeds: dict[str, dict[str, list[float]]] = {}  # by family: small nets fill no GPU
+        self.rates: dict[tuple[str, str, Precision], list[float]] = {}
+        self.speeds: dict[tuple[str, Precision], dict[str, list[float]]] = {}  # by family: small nets fill no GPU
         for run in finished:
             facts = run.provenance
             device = facts["device"]
             if device["kind"] == kind and run.result.wall_seconds > 0 and run.result.iterations:
                 beside = facts.get("packed", {}).get("runs", 1)  # it had only its part of the device
                 rate = beside * run.result.iterations * run.spec.recipe.batch / run.result.wall_seconds
-                self.rates.setdefault((run.spec.arch.name, run.spec.dataset), []).append(rate)
-                speeds = self.speeds.setdefault(run.spec.arch.family, {}).setdefault(device["name"], [])
+                arch, precision = run.spec.arch, run.spec.recipe.precision
+                self.rates.setdefault((arch.name, run.spec.dataset, precision), []).append(rate)
+                speeds = self.speeds.setdefault((arch.family, precision), {}).setdefault(device["name"], [])
                 speeds.append(rate * PASSES * multiply_adds(run.spec))
 
     def __call__(self, spec: Spec) -> Estimate:
-        images = spec.images
-        if rates := self.rates.get((spec.arch.name, spec.dataset)):
+        images, precision = spec.images, spec.recipe.precision
+        if rates := self.rates.get((spec.arch.name, spec.dataset, precision)):
             return Estimate(images / fmean(rates) / 3600, "measured on the same net")
         work = images * PASSES * multiply_adds(spec)
-        if of_family := self.speeds.get(spec.arch.family):
-            name, speeds = max(of_family.items(), key=lambda item: len(item[1]))
-            return Estimate(work / fmean(speeds) / 3600, f"by multiply-adds from other nets measured on {name}")
+        for known in (precision, "fp32"):
+            if of_family := self.speeds.get((spec.arch.family, known)):
+                name, speeds = max(of_family.items(), key=lambda item: len(item[1]))
+                aside = "" if known == precision else f", in {known}"
+                return Estimate(
+                    work / fmean(speeds) / 3600, f"by multiply-adds from other nets measured on {name}{aside}"
+                )
         assumed = ASSUMED[self.kind, spec.arch.family]
         return Estimate(
             work / assumed / 3600, f"by multiply-adds, at an assumed {assumed:.0e} a second; nothing measured"
