@@ -26,6 +26,7 @@ from test_imagenet import data_set
 from test_imagenet import spec as image_spec
 
 from bench import bundle, job, record, run
+from bench.cluster.standing import survey
 from bench.errors import Interrupted, UserError
 from bench.job import Source
 from bench.options import parse
@@ -197,6 +198,9 @@ def test_a_run_that_diverged_is_a_result_too(tmp_path: Path, capsys: pytest.Capt
     do("--import", packed(tmp_path / "there", tmp_path), "--results", tmp_path / "here")
     result = RunFolder(tmp_path / "here", spec.run_id).read_result()
     assert (result.status, result.iterations) == ("diverged", 10)
+    (there, here) = (survey((spec,), tmp_path / folder).standings[0] for folder in ("there", "here"))
+    why = "NaN: the loss was not finite after 10 iterations"
+    assert (there.why, there.diverged) == (here.why, here.diverged) == (why, True)
     assert f"{spec.run_id}: new" in capsys.readouterr().out
 
 

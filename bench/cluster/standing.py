@@ -13,7 +13,7 @@ from bench.cluster import records
 from bench.cluster.records import Sent
 from bench.heartbeat import Beat
 from bench.spec import Spec
-from bench.store import RunFolder
+from bench.store import RunFolder, read_json
 from slurm import states
 from slurm.site import NoSlurm
 from slurm.states import TaskState
@@ -113,6 +113,9 @@ def _stand(folder: RunFolder, sent: Sent | None, task: TaskState | None, deaf: b
     if folder.finished():
         if beat and beat.kind == "NaN":
             return replace(stands, state="failed", why=f"NaN: {beat.reason}", diverged=True)
+        if not beat and (result := read_json(folder.result)).get("status") == "diverged":  # it came from elsewhere
+            why = f"NaN: the loss was not finite after {result['iterations']} iterations"
+            return replace(stands, state="failed", why=why, diverged=True)
         return replace(stands, state="done")
     of_this_task = beat is not None and sent is not None and beat.task == sent.array.task_name(sent.index)
     if task and task.active:
