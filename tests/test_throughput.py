@@ -183,8 +183,8 @@ def test_figures_of_the_first_version_are_read(tmp_path: Path) -> None:
     (found,) = speeds.load(tmp_path / "kept.json")
     single, half = found.speeds
     assert single.setting == SETTING
-    assert single.of_ceilings[0] == pytest.approx(2 * 15.6e9 / 3e11 / 0.105, rel=0.01)
-    assert half.of_floor is None  # no product was measured in half precision
+    assert single.of_ceilings(found.ceilings)[0] == pytest.approx(2 * 15.6e9 / 3e11 / 0.105, rel=0.01)
+    assert half.of_floor(found.ceilings) is None  # no product was measured in half precision
     text = pages.render([found])
     assert "not measured |" in text
     assert "by an earlier benchmark" in text
@@ -244,8 +244,23 @@ def test_the_floor_is_the_longer_of_two_times() -> None:
     assert moved == 128 * 5 * 4 * outputs
     half = replace(SETTING, precision="bf16", training=False)
     assert ceilings.floor(half, Ceilings({"fp32": 1.0}, 1.0)) == (None, 128 * 2 * 2 * outputs)
-    (speed,) = machine(1.8, 0.0).speeds
-    assert speed.of_floor == max(speed.of_ceilings)  # type: ignore[type-var]
+    one = machine(1.8, 0.0)
+    (speed,) = one.speeds
+    assert speed.of_floor(one.ceilings) == max(speed.of_ceilings(one.ceilings))  # type: ignore[type-var]
+
+
+def test_a_ceiling_is_the_best_that_was_reached() -> None:
+    """One session saw a slow product at first and a fast one later; another, on another day, a fast copy."""
+    later = replace(SESSION, ceilings=Ceilings({"fp32": 4e11, "bf16": 1e12}, 1e10))
+    other_day = replace(SESSION, date="2026-02-01", ceilings=Ceilings({"fp32": 1e11}, 5e10))
+    found = [Machine("a machine", "cpu")]
+    for net, session in (("plain-20", SESSION), ("plain-32", later), ("plain-44", other_day)):
+        (speed,) = machine(1.8, 0.0, setting=Setting(net, "eager")).speeds
+        found = speeds.merge(found, Machine("a machine", "cpu", (replace(speed, session=session),)))
+    (merged,) = found
+    assert [session.date for session in merged.sessions] == ["2026-01-01", "2026-02-01"]
+    assert merged.sessions[0].ceilings == Ceilings({"fp32": 4e11, "bf16": 1e12}, 3e10)
+    assert merged.ceilings == Ceilings({"fp32": 4e11, "bf16": 1e12}, 5e10)
 
 
 def test_the_figure_is_the_same_for_the_same_figures(tmp_path: Path) -> None:

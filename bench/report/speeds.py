@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -85,16 +87,14 @@ class Speed:
         low, high = stats.t.interval(0.95, len(logs) - 1, loc=fmean(logs), scale=stats.sem(logs))
         return math.exp(low), math.exp(high)
 
-    @property
-    def of_ceilings(self) -> tuple[float | None, float]:
+    def of_ceilings(self, best: Ceilings) -> tuple[float | None, float]:
         """Shares of the matrix product's rate, where it was measured, and of the copy's that an iteration reaches."""
-        operations, moved = floor(self.setting, self.session.ceilings)
+        operations, moved = floor(self.setting, best)
         return operations / median(self.seconds) if operations else None, moved / median(self.seconds)
 
-    @property
-    def of_floor(self) -> float | None:
+    def of_floor(self, best: Ceilings) -> float | None:
         """The larger of the two: 1 is as fast as these two ceilings allow."""
-        product, copied = self.of_ceilings
+        product, copied = self.of_ceilings(best)
         return max(product, copied) if product else None
 
 
@@ -143,6 +143,11 @@ class Machine:
             if session not in found:
                 found.append(session)
         return sorted(found, key=lambda session: session.date)
+
+    @property
+    def ceilings(self) -> Ceilings:
+        """The best of all its sessions: a neighbour, or a clock that was down, spoils the ceilings of one."""
+        return reduce(or_, (session.ceilings for session in self.sessions))
 
 
 def save(path: Path, machines: Sequence[Machine]) -> None:
@@ -226,8 +231,22 @@ def merge(old: Sequence[Machine], new: Machine) -> list[Machine]:
     speeds = {speed.setting: speed for speed in (*before.speeds, *new.speeds)}
     wholes = {whole.net: whole for whole in (*before.wholes, *new.wholes)}
     ordered = tuple(speeds[setting] for setting in sorted(speeds, key=lambda setting: setting.order))
-    whole = Machine(new.name, new.kind, ordered, tuple(wholes.values()))
+    whole = _sessions_joined(Machine(new.name, new.kind, ordered, tuple(wholes.values())))
     return sorted([*(m for m in old if m.name != new.name), whole], key=lambda machine: machine.name)
+
+
+def _sessions_joined(machine: Machine) -> Machine:
+    """Its ceilings are measured again and again in a session, which has the best of them."""
+    best: dict[str, Ceilings] = {}
+    for session in machine.sessions:
+        best[session.date] = best.get(session.date, session.ceilings) | session.ceilings
+
+    def joined(session: Session) -> Session:
+        return replace(session, ceilings=best[session.date])
+
+    speeds = tuple(replace(speed, session=joined(speed.session)) for speed in machine.speeds)
+    wholes = tuple(replace(whole, session=joined(whole.session)) for whole in machine.wholes)
+    return replace(machine, speeds=speeds, wholes=wholes)
 
 
 def held_against(old: Sequence[Machine], new: Machine) -> Machine | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from bench.measure.ceilings import least_bytes, multiply_adds
+from bench.measure.ceilings import Ceilings, least_bytes, multiply_adds
 from bench.measure.settings import AIMED_AT, WHOLE, settings
 from bench.report import manifest, markdown, terminal, throughput_figure
 from bench.report.page import Cell, Figure, Manifest, Page, Part, Table, behind, cells, grid
@@ -29,8 +29,8 @@ WHOLE_HEADERS = [
 ]  # fmt: skip
 
 
-def _cells(speed: Speed) -> tuple[Cell, ...]:
-    setting, (low, high), (product, copied) = speed.setting, speed.interval, speed.of_ceilings
+def _cells(speed: Speed, best: Ceilings) -> tuple[Cell, ...]:
+    setting, (low, high), (product, copied) = speed.setting, speed.interval, speed.of_ceilings(best)
     found = cells(
         label(setting.net),
         setting.how,
@@ -70,8 +70,8 @@ def _manifest(speed: Speed) -> Manifest:
     return Manifest(f"{label(setting.net)}, {doing}, {setting.how}, {setting.precision}", parts)
 
 
-def _table(speeds: Sequence[Speed]) -> Table:
-    return Table(HEADERS, [_cells(speed) for speed in speeds], NUMERIC, NARROW)
+def _table(speeds: Sequence[Speed], best: Ceilings) -> Table:
+    return Table(HEADERS, [_cells(speed, best) for speed in speeds], NUMERIC, NARROW)
 
 
 def _whole_table(machine: Machine) -> Table:
@@ -92,7 +92,7 @@ def render_terminal(machines: Sequence[Machine]) -> str:
         parts += [machine.name, *map(_words, machine.sessions)]
         for training, what in ((True, "training"), (False, "testing")):
             shown = [speed for speed in machine.speeds if speed.setting.training == training]
-            parts += [f"{what}\n{terminal.render(_table(shown))}"] if shown else []
+            parts += [f"{what}\n{terminal.render(_table(shown, machine.ceilings))}"] if shown else []
         parts += [terminal.render(_whole_table(machine))] if machine.wholes else []
     return "\n\n".join(parts)
 
@@ -127,8 +127,8 @@ def page(machines: Sequence[Machine]) -> Page:
         "CIFAR-10's size included. *Multiply-adds* and *least bytes* are of an iteration: backward costs twice forward; each "
         "convolution's output is written once and read once, in training its gradient too, and it is read once more. The "
         "last two columns are the rates of these over the machine's best: a large matrix product in the same precision (two "
-        "operations a multiply-add), and a large copy, both measured in the same session. The larger of the two is how near "
-        "an iteration comes to its *floor*.",
+        "operations a multiply-add), and a large copy, both measured again before each figure; the best of all counts. The "
+        "larger of the two is how near an iteration comes to its *floor*.",
         *([drawn] if timed else []),
     ]
     for machine in machines:
@@ -147,7 +147,7 @@ def _of_machine(machine: Machine) -> list[Part]:
         for training, what in ((True, "training"), (False, "testing")):
             shown = [s for s in machine.speeds if s.setting.arch.family == family and s.setting.training == training]
             if shown:
-                parts += [f"### {name}, {what}", _table(shown)]
+                parts += [f"### {name}, {what}", _table(shown, machine.ceilings)]
     parts += _whole(machine)
     known = {speed.setting for speed in machine.speeds}
     lacking = [setting for setting in settings(machine.kind) if setting not in known]

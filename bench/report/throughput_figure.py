@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from bench.measure.ceilings import Ceilings
 from bench.measure.settings import Setting
 from bench.report.figure import theme
 from bench.report.speeds import Machine, Speed, label
@@ -27,28 +28,28 @@ def draw(machines: Sequence[Machine]) -> Figure:
 
     theme()
     rows = [
-        (f"{what} on {machine.name}", shown)
+        (f"{what} on {machine.name}", shown, machine.ceilings)
         for machine in machines
         for training, what in ((True, "Training"), (False, "Testing"))
         if (shown := [speed for speed in machine.speeds if speed.setting.training == training])
     ]
-    nets = [list(dict.fromkeys(speed.setting.net for speed in shown)) for _, shown in rows]
+    nets = [list(dict.fromkeys(speed.setting.net for speed in shown)) for _, shown, _ in rows]
     heights = [NET_INCHES * len(each) + 1.1 for each in nets]
     figure, grid = plt.subplots(
         len(rows), 2, figsize=(10.4, sum(heights) + 0.8), squeeze=False, layout="constrained",
         gridspec_kw={"height_ratios": heights},
     )  # fmt: skip
-    for axes, (title, shown), members in zip(grid, rows, nets, strict=True):
-        panels(axes, title, shown, members)
+    for axes, (title, shown, best), members in zip(grid, rows, nets, strict=True):
+        panels(axes, title, shown, members, best)
     grid[-1][0].set_xlabel("times the reference loop, 95 % intervals")
     grid[-1][1].set_xlabel("images/s over the floor's (%)")
-    handles = _handles([speed.setting for _, shown in rows for speed in shown])
+    handles = _handles([speed.setting for _, shown, _ in rows for speed in shown])
     figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize="small")
     seaborn.despine(figure)
     return figure
 
 
-def panels(axes: Sequence[Axes], title: str, speeds: Sequence[Speed], nets: Sequence[str]) -> None:
+def panels(axes: Sequence[Axes], title: str, speeds: Sequence[Speed], nets: Sequence[str], best: Ceilings) -> None:
     """Left the ratio to the reference, right the share of the floor; a net has a line, its ways of executing lie around it."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -64,8 +65,8 @@ def panels(axes: Sequence[Axes], title: str, speeds: Sequence[Speed], nets: Sequ
         left.errorbar(
             speed.ratio, y, xerr=[[speed.ratio - low], [high - speed.ratio]], elinewidth=1.2, capsize=2, **style
         )
-        if speed.of_floor is not None:
-            right.plot(100 * speed.of_floor, y, **style)
+        if (reached := speed.of_floor(best)) is not None:
+            right.plot(100 * reached, y, **style)
     left.set_title(title, loc="left", fontsize="medium")
     left.set_xscale("log", base=2)
     left.xaxis.set_major_locator(FixedLocator(TICKS))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +13,9 @@ from bench.errors import UserError
 from bench.measure import ceilings, settings
 from bench.measure.throughput import References
 from bench.report.speeds import Machine, Session
+
+if TYPE_CHECKING:
+    import torch
 
 CHOSEN = pytest.StashKey[settings.Selection]()
 
@@ -41,13 +44,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in empty]
 
 
+def torch_device() -> torch.device:
+    import torch
+
+    return torch.device(settings.kind())
+
+
 @pytest.fixture(scope="session")
 def machine() -> dict[str, Any]:
     """Where this is measured, in what state, and what it does at best."""
     import torch
 
     load = os.getloadavg()[0]
-    device = torch.device(settings.kind())
+    device = torch_device()
     torch.set_num_threads(ceilings.cores())
     precisions = [setting.precision for setting in settings.settings(settings.kind())]
     best = ceilings.ceilings(device, precisions)
@@ -63,14 +72,17 @@ def nothing_measured(machine: dict[str, Any]) -> Machine:
     return Machine(machine["device"]["name"], settings.kind())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def session(machine: dict[str, Any]) -> Session:
+    """What is true while one figure is measured: the ceilings are measured anew before each, and the best of them count."""
+    found = ceilings.ceilings(torch_device(), machine["flops"])
+    best = found | ceilings.Ceilings(machine["flops"], machine["bytes"])
+    machine |= {"flops": best.flops, "bytes": best.bytes}
     device, code = machine["device"], machine["code"]
     versions = {"Python": machine["python"], **machine["packages"]}
     software = ", ".join(f"{name} {versions[name]}" for name in ("Python", "torch", "torchvision"))
     software += "".join(f", {name} {device[name]}" for name in ("driver", "cuda", "cudnn") if device.get(name))
     commit = (code["commit"] or "unknown")[:10] + (" + patch" if code["patch"] else "")
-    best = ceilings.Ceilings(machine["flops"], machine["bytes"])
     clocks = tuple(machine["clocks"].items())
     return Session(machine["date"], software, commit, best, machine["threads"], clocks, machine["load"])
 
