@@ -9,7 +9,7 @@ import made_up
 import pytest
 from conftest import ROOT
 
-from bench.report import chart, cifar_depth, complexity, curves, figure, imagenet, points, third_party
+from bench.report import chart, cifar_depth, complexity, curves, figure, imagenet, labels, points, third_party
 from bench.report.chart import Axis, Chart, Panel, Series, Style
 from bench.report.labels import spread
 from bench.report.page import Page
@@ -66,6 +66,33 @@ def overlaps(drawn: Chart) -> list[str]:
 @pytest.mark.parametrize("name", NAMES)
 def test_no_label_lies_on_another(charts: dict[str, Chart], name: str) -> None:
     assert overlaps(charts[name]) == []
+
+
+def misleading(drawn: Chart) -> list[str]:
+    """Names that are much nearer to another point than to their own, without a line to theirs."""
+    import matplotlib.pyplot as plt
+    from matplotlib.text import Annotation
+
+    whole = figure.draw(drawn)
+    whole.draw_without_rendering()
+    found = []
+    for axis in whole.axes:
+        notes = [note for note in axis.texts if isinstance(note, Annotation)]
+        led = [note.xy for note in notes if note.arrow_patch]
+        for note in notes:
+            if note.get_text() and note.xy not in led:
+                box = note.get_window_extent()
+                own, *others = (
+                    labels.apart(box, *axis.transData.transform(xy)) for xy in (note.xy, *(n.xy for n in notes))
+                )
+                found += [note.get_text()] if 1.5 * min(each for each in others if each != own) < own else []
+    plt.close(whole)
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith(".against")])
+def test_a_name_belongs_to_its_point(charts: dict[str, Chart], name: str) -> None:
+    assert misleading(charts[name]) == []
 
 
 def test_labels_that_lie_on_each_other_are_seen() -> None:

@@ -54,10 +54,11 @@ def draw(chart: Chart) -> Figure:
         columns = min(len(handles), 3 if chart.named else 2 * count + 1)
         figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=labels.SIZE)
     seaborn.despine(figure)
-    figure.draw_without_rendering()  # now the places of all things are known
-    for axis, panel in zip(axes.flat, chart.panels, strict=True):
-        labels.name_ends(axis, panel)
-        labels.name_points(axis, panel)
+    for name in (labels.name_ends, labels.name_points):
+        figure.draw_without_rendering()
+        figure.draw_without_rendering()  # a panel with equal axes finds its place only now
+        for axis, panel in zip(axes.flat, chart.panels, strict=True):
+            name(axis, panel)
     return figure
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from bench.report.chart import Panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.text import Text
     from matplotlib.transforms import Bbox
 
 SIZE = 10.0
@@ -44,54 +43,135 @@ def name_ends(axis: Axes, panel: Panel) -> None:
         )  # fmt: skip
 
 
-NEAR = [(8, 0, "left"), (-8, 0, "right"), (0, 11, "center"), (0, -11, "center")]
-PLACES = [
+Place = tuple[float, float, Literal["left", "center", "right"]]
+"""Points to the right and up, and how the text is set there."""
+NEAR: list[Place] = [(8, 0, "left"), (-8, 0, "right"), (0, 11, "center"), (0, -11, "center")]
+BESIDE_IT: list[Place] = [
     (scale * x, scale * y + lift, side) for scale in (1, 1.7) for lift in (0, 9, -9, 18, -18) for x, y, side in NEAR
 ]
-"""Where a point's name may stand, the best place first: points to the right and up, and how it is set."""
+AROUND_IT: list[Place] = [
+    (radius * math.cos(angle), radius * math.sin(angle), "left" if math.cos(angle) > 0 else "right")
+    for radius in (22, 32, 44, 58)
+    for angle in (math.tau * (part + 0.5) / 16 for part in range(16))
+]
+PLACES = BESIDE_IT + AROUND_IT
+"""Where a point's name may stand, the best place first."""
+ROUNDS = 3
+"""In which each name may move, given the others."""
+BESIDE = 12.0
+"""Points from which on a line leads from a name to its point."""
+MUCH = 1.5
+"""Times as near to another point, so that a name seems to be of that one."""
+CLOSE = 6.0
+"""Pixels from another point at which a line seems to lead to that one."""
 
 
 def name_points(axis: Axes, panel: Panel) -> None:
-    """Write beside each point what it is, where nothing is written yet and no point lies."""
-    from matplotlib.transforms import Bbox
+    """Write beside each point what it is, where nothing else is written and no point lies, or with a line to it.
 
+    The layout, which is settled by now, does not make room for it.
+    """
     points: dict[tuple[float, float], list[str]] = {}
     for series in panel.series if panel.named else ():
         for name, x, y in zip(series.names, series.x, series.y, strict=bool(series.names)):  # curves have none
             points.setdefault((x, y), []).append(name)
-    full = [*points]
+    named = [_Name(axis, ", ".join(names), where) for where, names in points.items()]
+    full = _full(axis, panel, named)
+    for _ in range(ROUNDS):
+        for each in named:
+            each.choose(full, [other for other in named if other is not each])
+    for each in named:
+        each.write()
+
+
+def _full(axis: Axes, panel: Panel, names: Sequence[_Name]) -> list[Bbox]:
+    """Where points lie, the ends of their intervals, and the line on which ours would be the paper's."""
+    from matplotlib.transforms import Bbox
+
+    full = [name.where for name in names]
     for series in panel.series:
-        full += [
-            (x, end)
-            for x, end in zip([*series.x, *series.x], [*series.low, *series.high], strict=False)
-            if not math.isnan(end)
-        ]
-    if points and panel.identity:
+        both = zip([*series.x, *series.x], [*series.low, *series.high], strict=False)
+        full += [(x, end) for x, end in both if not math.isnan(end)]
+    if names and panel.identity:
         full += [(panel.x.low * (panel.x.high / panel.x.low) ** (i / 60),) * 2 for i in range(61)]
     reach = 5 * axis.figure.dpi / 72
-    taken = [
+    return [
         Bbox.from_bounds(x - reach, y - reach, 2 * reach, 2 * reach) for x, y in map(axis.transData.transform, full)
     ]
-    for where, names in points.items():
-        taken.append(_place(axis, ", ".join(names), where, taken))
 
 
-def _place(axis: Axes, name: str, where: tuple[float, float], taken: Sequence[Bbox]) -> Bbox:
-    """Write a name near a point and return where it stands."""
-    inside = axis.get_window_extent().expanded(1.02, 1.02)
-    best: tuple[int, Text, Bbox] | None = None
-    for right, up, side in PLACES:
-        text = axis.annotate(name, where, (right, up), textcoords="offset points", ha=side, va="center", size=SIZE - 1)
-        box = text.get_window_extent()
-        outside = not all(inside.contains(x, y) for x, y in ((box.x0, box.y0), (box.x1, box.y1)))
-        faults = box.count_overlaps(taken) + 100 * outside
-        if best and best[0] <= faults:
-            text.remove()
-            continue
-        if best:
-            best[1].remove()
-        best = (faults, text, box)
-        if not faults:
-            break
-    assert best
-    return best[2]
+class _Name:
+    """A point's name, and where it stands."""
+
+    def __init__(self, axis: Axes, name: str, where: tuple[float, float]) -> None:
+        self.axis, self.where = axis, where
+        x, y = axis.transData.transform(where)
+        self.here = float(x), float(y)
+        self.text = axis.annotate(name, where, (0, 0), textcoords="offset points", va="center", size=SIZE - 1)
+        self.text.set_in_layout(False)
+        self.extent = self.text.get_window_extent()
+        self.inside = axis.get_window_extent().expanded(1.02, 1.02)
+        self.point = 72 / axis.figure.dpi
+        self.place: Place | None = None
+        self.box = self.extent
+        self.line: list[Bbox] = []
+
+    def choose(self, full: Sequence[Bbox], others: Sequence[_Name]) -> None:
+        """The first of the best places, given where the others stand now."""
+        written = [other for other in others if other.place]
+        boxes = [other.box for other in written]
+        taken = [*full, *boxes, *(spot for other in written for spot in other.line)]
+        least: float = math.inf
+        for place in PLACES:
+            box = self._box(place)
+            line = _line(box, *self.here) if self.point * apart(box, *self.here) > BESIDE else []
+            outside = not all(self.inside.contains(x, y) for x, y in ((box.x0, box.y0), (box.x1, box.y1)))
+            elsewhere = any(MUCH * apart(box, *other.here) <= apart(box, *self.here) for other in others)
+            crossed = sum(
+                spot.count_overlaps(boxes) + any(apart(spot, *o.here) < CLOSE for o in others) for spot in line
+            )
+            faults = box.count_overlaps(taken) + crossed + 2 * elsewhere + 100 * outside
+            if faults < least:
+                least, self.place, self.box, self.line = faults, place, box, line
+            if not faults:
+                return
+
+    def _box(self, place: Place) -> Bbox:
+        from matplotlib.transforms import Bbox
+
+        (right, up, side), width, height = place, self.extent.width, self.extent.height
+        x, y = self.here[0] + right / self.point, self.here[1] + up / self.point
+        return Bbox.from_bounds(
+            x - {"left": 0, "center": width / 2, "right": width}[side], y - height / 2, width, height
+        )
+
+    def write(self) -> None:
+        """Move the text to its place, and draw the line."""
+        assert self.place
+        right, up, side = self.place
+        self.text.set_position((right, up))
+        self.text.set_horizontalalignment(side)
+        if self.line:
+            look = {"arrowstyle": "-", "color": "0.6", "lw": 0.7, "shrinkA": 1, "shrinkB": 4}
+            (x, y), (to_x, to_y) = self.here, _nearest(self.box, *self.here)
+            end = self.point * (to_x - x), self.point * (to_y - y)
+            self.axis.annotate("", self.where, end, textcoords="offset points", arrowprops=look).set_in_layout(False)
+
+
+def _nearest(box: Bbox, x: float, y: float) -> tuple[float, float]:
+    """The place in a box that is nearest to a point."""
+    return min(max(x, box.x0), box.x1), min(max(y, box.y0), box.y1)
+
+
+def apart(box: Bbox, x: float, y: float) -> float:
+    """Pixels between a box and a point."""
+    return math.dist((x, y), _nearest(box, x, y))
+
+
+def _line(box: Bbox, x: float, y: float) -> list[Bbox]:
+    """Spots on the way from a box to a point, without its ends."""
+    from matplotlib.transforms import Bbox
+
+    (left, low), parts = _nearest(box, x, y), 8
+    ways = [part / parts for part in range(1, parts - 1)]
+    return [Bbox.from_bounds(left + way * (x - left) - 1, low + way * (y - low) - 1, 2, 2) for way in ways]
