@@ -10,10 +10,10 @@ from statistics import fmean
 
 from bench import changes
 from bench.changes import Changes
-from bench.report import claims, curves, manifest, markdown, points, published, terminal, third_party
+from bench.report import change, claims, curves, manifest, markdown, points, published, terminal, third_party
 from bench.report.chart import Chart
 from bench.report.markdown import thousands
-from bench.report.page import Cell, Figure, Manifest, Page, Section, Table, behind, cells
+from bench.report.page import Cell, Figure, Manifest, Page, Part, Section, Table, behind, cells
 from bench.report.runs import (
     MATCH,
     SAMPLING,
@@ -300,12 +300,27 @@ def page(finished: dict[str, FinishedRun], variant: Variant, logs: dict[str, str
             _to_fill(all_rows, variant),
             third_party.WHERE if variant.dataset == "cifar10" else "",
             *(_figures(variant, all_rows) if any(row.runs for row in all_rows) else []),
+            *_change(finished, variant, all_rows),
             *claims.section(claims.of_setting(setting(finished, variant)), variant.comparable),
             _definitions(variant),
             *sentences(runs, deviations, choices),
             *provenance(runs),
         ],
     )
+
+
+def _change(finished: dict[str, FinishedRun], variant: Variant, all_rows: Sequence[Row]) -> list[Part]:
+    """Its runs beside those of the same nets without the fields that `--set` changed."""
+    if not variant.changes:
+        return []
+    usual = replace(variant, changes=())
+    without = {row.arch: row for row in rows(finished, usual)}
+    errors = {
+        row.arch: (row.values("test_error"), without[row.arch].values("test_error"))
+        for row in all_rows
+        if row.arch in without
+    }
+    return change.section(errors, usual.name)
 
 
 def _how_to_read(variant: Variant) -> str:
