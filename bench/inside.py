@@ -26,7 +26,7 @@ class OfRun:
     @cached_property
     def run_id(self: Spec) -> str:
         """`plain-20-to-56-s0-1f0c9a2e`."""
-        return slug(self.name, self)
+        return slug(self)
 
     @property
     def digest(self: Spec) -> str:

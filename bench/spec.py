@@ -224,7 +224,7 @@ class RunSpec:
     @cached_property
     def run_id(self) -> str:
         """`resnet-110-A-s3-1f0c9a2e`; schedules other than the paper's stand in the slug too."""
-        return slug(self.arch.name, self)
+        return slug(self)
 
     @property
     def digest(self) -> str:
@@ -282,10 +282,15 @@ def digest(data: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
-def slug(name: str, spec: Spec) -> str:
-    """A name with the schedule, unless it is the paper's, the seed, and the beginning of the digest."""
+def stem(spec: Spec) -> str:
+    """Its name with the schedule, unless it is the paper's, and the seed."""
     schedule = "" if spec.recipe.schedule == "paper" else f"-{spec.recipe.schedule}"
-    return f"{name}{schedule}-s{spec.seed}-{spec.digest[:8]}"
+    return f"{spec.name}{schedule}-s{spec.seed}"
+
+
+def slug(spec: Spec) -> str:
+    """The stem and the beginning of the digest."""
+    return f"{stem(spec)}-{spec.digest[:8]}"
 
 
 R = TypeVar("R", bound=Recipe)

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.inside import Extension
 from bench.report import claims, manifest, terminal
-from bench.report.chart import GREY, TEST, TRAINING, Axis, Chart, Panel, Series, Style, colour
+from bench.report.chart import GREY, TEST, Axis, Chart, Panel, Series, Style, colour
 from bench.report.cifar_depth import (
     PAPER,
     QUANTITIES,
@@ -20,13 +20,13 @@ from bench.report.cifar_depth import (
     paper_cells,
     setting,
 )
-from bench.report.curves import unit_of
+from bench.report.curves import BOTH, SEEDS_DRAWN, of_seeds, unit_of
 from bench.report.inside import SEEDS, measured, not_theirs, titled, to_fill
 from bench.report.markdown import thousands
 from bench.report.page import Cell, Figure, Page, Section, Table, behind, cells
 from bench.report.runs import Found, mean_and_spread, net, provenance, sentences, verdict_cell
 from bench.spec import Arch
-from bench.store import Finished, find, read_json
+from bench.store import Finished, read_json
 from bench.studies import constructed_solution as study
 from bench.studies.cifar_depth import choices, deviations
 
@@ -63,7 +63,7 @@ def built(found: Found, variant: Variant) -> list[Built]:
     """The constructed nets of this variant that are finished, seeds in order."""
     seeds = [run.spec.seed for run in found.of(study.SHALLOW, variant.spec)]
     specs = [extension(variant, seed) for seed in seeds]
-    folders = [(spec, folder) for spec in specs if (folder := find(spec, *found.folders))]
+    folders = [(spec, folder) for spec in specs if (folder := found.find(spec))]
     return [
         Built(Finished(spec, folder.read_result(), folder), read_json(folder.construction)) for spec, folder in folders
     ]
@@ -200,8 +200,8 @@ def _figure(variant: Variant, all_rows: Sequence[Row], nets: Sequence[Built]) ->
     return Figure(
         variant.page(TABLE),
         "Error against iterations, with the constructed net",
-        "Training error dashed, test error bold; of every seed. The constructed net (grey) goes on where "
-        f"{study.SHALLOW.label} ended, at the thin line; the circle is its test error as constructed.",
+        "Training error dashed, test error bold; of more than three seeds the mean and a band. The constructed net (grey) goes "
+        f"on where {study.SHALLOW.label} ended, at the thin line; the circle is its test error as constructed.",
         lambda: replace(curves(all_rows, nets), heading=heading(variant)),
     )
 
@@ -217,10 +217,11 @@ def curves(all_rows: Sequence[Row], nets: Sequence[Built]) -> Chart:
         series = []
         for row in (row for row in trained if row.arch.residual == residual):
             goes_on = row.arch == study.SHALLOW and nets
-            for number, run in enumerate(row.runs):
-                end = "" if number or goes_on else row.arch.label
-                series += _both(row.arch.label, run.metrics, 0, unit, colour(row.arch.depth), end)
-        for number, one in enumerate(nets if not residual else ()):
+            for field, kind, style in BOTH:
+                end = "" if goes_on else row.arch.label
+                named = Series(row.arch.label, kind, (), (), colour(row.arch.depth), style, end=end)
+                series += of_seeds(row.runs, field, unit, named)
+        for number, one in enumerate(nets[:SEEDS_DRAWN] if not residual else ()):
             start, facts = one.extension.spec.run.recipe.iterations, one.facts
             first = {"iteration": 0, "train_error": facts["train_error"], "test_error": facts["test_error"]}
             end, points = "" if number else "trained on", [first, *one.extension.metrics]
@@ -236,10 +237,9 @@ def curves(all_rows: Sequence[Row], nets: Sequence[Built]) -> Chart:
 def _both(label: str, points: Sequence[dict[str, Any]], start: int, unit: float, shade: str, end: str) -> list[Series]:
     """Training and test error, from iteration `start` on."""
     x = [(start + point["iteration"]) / unit for point in points]
-    train, test = ([point[name] for point in points] for name in ("train_error", "test_error"))
     return [
-        Series(label, "test error", x, test, shade, TEST, end=end),
-        Series(label, "training error", x, train, shade, TRAINING),
+        Series(label, kind, x, [point[field] for point in points], shade, style, end=end if style is TEST else "")
+        for field, kind, style in BOTH
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from bench.report import (
@@ -43,6 +43,11 @@ class Material:
     logs: dict[str, str]
     """Run id -> path of its log, of runs that were started and have no result."""
 
+    @cached_property
+    def found(self) -> Found:
+        """The same with what was done with the nets of runs."""
+        return Found(self.finished, (self.results, self.measured))
+
 
 def pages(names: Iterable[str], material: Material) -> list[Page]:
     """All pages of these tables, in order."""
@@ -63,16 +68,14 @@ def _ordered(variants: set[Variant]) -> list[Variant]:
 def _inside(
     page: Callable[[Found, Variant], Page], variants: Callable[[Found], set[Variant]], material: Material
 ) -> Iterator[Page]:
-    found = Found(material.finished, (material.results, material.measured))
-    for variant in _ordered(variants(found)):
-        yield page(found, variant)
+    for variant in _ordered(variants(material.found)):
+        yield page(material.found, variant)
 
 
 def _gradients(material: Material) -> Iterator[Page]:
-    found = Found(material.finished, (material.results, material.measured))
-    others = gradients.variants(found) - {gradients.PAPER}
+    others = gradients.variants(material.found) - {gradients.PAPER}
     for variant in (gradients.PAPER, *sorted(others, key=lambda variant: variant.name)):
-        yield gradients.page(found, variant)
+        yield gradients.page(material.found, variant)
 
 
 def _imagenet(name: str, material: Material) -> Iterator[Page]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from bench.report import published
@@ -14,6 +16,9 @@ SEEDS_APART = 3
 """Seeds of a net whose curves a figure shows one by one; more become their mean and a band."""
 SEEDS_DRAWN = 25
 """Seeds whose curves are read at all: more would not change the band for the eye."""
+
+BOTH = (("test_error", "test error", TEST), ("train_error", "training error", TRAINING))
+"""Field of a point, what the legend calls it, and its line."""
 
 Errors = tuple[tuple[str, str, str, Style], ...]
 """(field of an evaluation point, its name in the paper's curves, what the legend calls ours, how ours looks)."""
@@ -111,17 +116,26 @@ def _of_paper(figure: str, arch: Arch, name: str, kind: str, style: Style, scale
 
 
 def _ours(net: Net, field: str, kind: str, style: Style, unit: float) -> list[Series]:
-    """Each seed's curve where they are few, else their mean with a band from the lowest to the highest."""
-    curves = [run.metrics for run in net.runs[:SEEDS_DRAWN]]
+    named = Series(net.arch.label, kind, (), (), colour(net.arch.depth), style, end=f"{net.arch.depth} layers")
+    return of_seeds(net.runs, field, unit, named)
+
+
+def of_seeds(
+    runs: Sequence[FinishedRun], field: str, unit: float, named: Series, last: float = math.inf
+) -> list[Series]:
+    """Each seed's curve where they are few, else their mean with a band from the lowest to the highest.
+
+    `named` is what they are called and look like; one curve of the test error has its end written beside it. Points beyond
+    iteration `last` are left out.
+    """
+    curves = [[point for point in run.metrics if point["iteration"] <= last] for run in runs[:SEEDS_DRAWN]]
     x = [point["iteration"] / unit for point in curves[0]]
     values = [[point[field] for point in curve] for curve in curves]
-    label, end = net.arch.label, f"{net.arch.depth} layers"
+    named = replace(named, x=x, end=named.end if named.style is TEST else "")
+    if not x:
+        return []
     if len(values) <= SEEDS_APART:
-        ends = [end if style is TEST and seed == 0 else "" for seed in range(len(values))]
-        return [
-            Series(label, kind, x, y, colour(net.arch.depth), style, end=e) for y, e in zip(values, ends, strict=True)
-        ]
+        return [replace(named, y=y, end="" if seed else named.end) for seed, y in enumerate(values)]
     across = list(zip(*values, strict=True))
     mean = [sum(at) / len(at) for at in across]
-    low, high = list(map(min, across)), list(map(max, across))
-    return [Series(label, kind, x, mean, colour(net.arch.depth), style, low, high, end=end if style is TEST else "")]
+    return [replace(named, y=mean, low=list(map(min, across)), high=list(map(max, across)))]

@@ -17,7 +17,7 @@ from bench.report.inside import measured as section_of
 from bench.report.page import Cell, Figure, Manifest, Page, Part, Section, Table, behind, cells, grid
 from bench.report.runs import Found, net, provenance
 from bench.spec import Arch, RunSpec, Schedule
-from bench.store import Finished, finished
+from bench.store import Finished
 from bench.studies import gradients as study
 from bench.studies.cifar_depth import DEFAULT_DATASET
 from bench.studies.gradients import ARCHS, CHAIN, CONDITIONS, PROBE_IMAGES, Condition
@@ -104,15 +104,10 @@ def geometric(values: Sequence[float | None]) -> float | None:
     return 0.0 if min(known) <= 0 else math.exp(fmean(math.log(value) for value in known))
 
 
-def trained(found: Found) -> dict[str, Run]:
-    """The runs of this table that are finished, by id; those of the first folder win."""
-    return {id_: run for folder in reversed(found.folders) for id_, run in finished(folder, GradientRun).items()}
-
-
 def rows(found: Found, variant: Variant) -> list[Row]:
     """A row for each net of the study under each condition, and for each other CIFAR net that has runs of this variant."""
     of: dict[tuple[Arch, Condition], list[Run]] = {(a, c): [] for a in ARCHS for c in CONDITIONS}
-    for one in trained(found).values():
+    for one in found.watched.values():
         spec = one.spec
         condition = Condition(spec.batch_norm, spec.init_scale)
         if spec == study.run(spec.arch, condition, variant.schedule, variant.dataset, spec.seed):
@@ -123,12 +118,12 @@ def rows(found: Found, variant: Variant) -> list[Row]:
 
 def variants(found: Found) -> set[Variant]:
     """The pages for which something is measured."""
-    return {PAPER, *(Variant.of(run.spec) for run in trained(found).values())}
+    return {PAPER, *(Variant.of(run.spec) for run in found.watched.values())}
 
 
 def claimed(found: Found, variant: Variant) -> Setting:
     """What the claims of this table are judged under: nets with batch norm and He's weights, as the paper has them."""
-    ours = {id_: run for id_, run in trained(found).items() if run.spec.batch_norm and run.spec.init_scale == 1}
+    ours = {id_: run for id_, run in found.watched.items() if run.spec.batch_norm and run.spec.init_scale == 1}
 
     def spec(arch: Arch) -> RunSpec:
         return RunSpec(arch, study.recipe(arch, variant.schedule, variant.dataset), variant.dataset, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from bench.report.chart import Chart
@@ -21,12 +21,13 @@ def library() -> str:
 
 def values(chart: Chart) -> list[dict[str, Any]]:
     """Each panel as JSON has it."""
-    panels: list[dict[str, Any]] = _plain([asdict(panel) for panel in chart.panels])
-    return panels
+    return [_plain(panel) for panel in chart.panels]
 
 
 def _plain(value: Any) -> Any:
     """Numbers rounded to what a screen can show; null where there is none."""
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):
         return {name: _plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple | range):

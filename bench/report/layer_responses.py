@@ -20,7 +20,7 @@ from bench.report.response_figure import figure_7
 from bench.report.runs import Found, difference, mean_and_spread, net, provenance, sentences, verdict_cell
 from bench.report.verdict import CONFIDENCE, FEWEST_RUNS, MISSING, Verdict
 from bench.spec import Arch
-from bench.store import FinishedRun, RunFolder, find, read_json
+from bench.store import FinishedRun, RunFolder, read_json
 from bench.studies import layer_responses as study
 from bench.studies.cifar_depth import choices, deviations
 from bench.studies.layer_responses import ARCHS, published_id
@@ -73,7 +73,7 @@ def rows(found: Found, variant: Variant) -> list[Row]:
 
 def _row(found: Found, variant: Variant, arch: Arch) -> Row:
     runs = found.of(arch, variant.spec)
-    there = [(run, folder) for run in runs if (folder := find(study.responses(run.spec), *found.folders))]
+    there = [(run, folder) for run in runs if (folder := found.find(study.responses(run.spec)))]
     diverged = sum(run.result.status == "diverged" for run in runs)
     return Row(arch, tuple(run for run, _ in there), tuple(folder for _, folder in there), diverged)
 
@@ -81,7 +81,7 @@ def _row(found: Found, variant: Variant, arch: Arch) -> Row:
 def variants(found: Found) -> set[Variant]:
     """The pages for which something is measured."""
     cifar = [run.spec for run in found.runs.values() if run.spec.arch.family == "cifar"]
-    return {PAPER, *(Variant.of(spec) for spec in cifar if find(study.responses(spec), *found.folders))}
+    return {PAPER, *(Variant.of(spec) for spec in cifar if found.find(study.responses(spec)))}
 
 
 def judge(row: Row, variant: Variant) -> Verdict:

@@ -16,7 +16,7 @@ from bench.report.markdown import thousands
 from bench.report.page import Cell, Figure, Manifest, Page, Section, Table, behind, cells, grid
 from bench.report.runs import Found, mean_and_spread, net, provenance, sentences
 from bench.spec import Arch
-from bench.store import FinishedRun, find, read_json
+from bench.store import FinishedRun, read_json
 from bench.studies import loss_surface as study
 from bench.studies.cifar_depth import choices, deviations
 
@@ -52,8 +52,9 @@ def _row(found: Found, variant: Variant, arch: Arch) -> Row:
     parts = 0
     for run in runs:
         whole = study.surface(run.spec)
-        parts += sum(find(part, *found.folders) is not None for part in whole)
-        for kind, members in of_kind.items():
+        here = [part for part in whole if found.find(part)]
+        parts += len(here)
+        for kind, members in of_kind.items() if here else ():
             mine = tuple(part for part in whole if part.grid.kind == kind)
             if (surface := basin.load(mine, *found.folders)) is not None:
                 members.append(surface)
@@ -63,7 +64,7 @@ def _row(found: Found, variant: Variant, arch: Arch) -> Row:
 def variants(found: Found) -> set[Variant]:
     """The pages for which some of a surface is measured."""
     cifar = [run.spec for run in found.runs.values() if run.spec.arch.family == "cifar"]
-    return {PAPER, *(Variant.of(spec) for spec in cifar if any(find(p, *found.folders) for p in study.surface(spec)))}
+    return {PAPER, *(Variant.of(spec) for spec in cifar if any(found.find(p) for p in study.surface(spec)))}
 
 
 Number = Callable[[Surface], float | None]

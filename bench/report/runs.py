@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from bench.inside import GradientRun
 from bench.report.page import Cell, Part, Section, Table, grid
 from bench.report.verdict import Verdict
-from bench.spec import Arch, RunSpec
-from bench.store import Finished, FinishedRun, Result, wilson
+from bench.spec import Arch, RunSpec, Spec, stem
+from bench.store import Finished, FinishedRun, Result, RunFolder, find, finished, wilson
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,21 @@ class Found:
         """The finished runs of a net, seeds in order; `spec` gives the wanted run of a net and a seed."""
         found = [run for run in self.runs.values() if run.spec.arch == arch and run.spec == spec(arch, run.spec.seed)]
         return sorted(found, key=lambda run: run.spec.seed)
+
+    @cached_property
+    def watched(self) -> dict[str, Finished[GradientRun]]:
+        """The finished trainings of which gradients were kept, by id; those of the first folder win."""
+        return {id_: run for folder in reversed(self.folders) for id_, run in finished(folder, GradientRun).items()}
+
+    @cached_property
+    def _stems(self) -> frozenset[str]:
+        """What the folders in the results folders are called, without their digests, which take long to compute."""
+        paths = (path for folder in self.folders if folder.is_dir() for path in folder.iterdir())
+        return frozenset(path.name.rpartition("-")[0] for path in paths)
+
+    def find(self, spec: Spec) -> RunFolder | None:
+        """The folder of a finished piece of work, in the first results folder that has it."""
+        return find(spec, *self.folders) if stem(spec) in self._stems else None
 
 
 def mean_and_spread(values: Sequence[float], digits: int = 2) -> str:

@@ -8,7 +8,7 @@ from statistics import fmean
 
 from bench.measure.beginning import first_below
 from bench.report import claims, manifest, terminal
-from bench.report.chart import TEST, TRAINING, Axis, Chart, Panel, Series, Style
+from bench.report.chart import Axis, Chart, Panel, Series, Style
 from bench.report.cifar_depth import (
     PAPER,
     QUANTITIES,
@@ -19,7 +19,7 @@ from bench.report.cifar_depth import (
     paper_cells,
     setting,
 )
-from bench.report.curves import unit_of
+from bench.report.curves import BOTH, SEEDS_DRAWN, of_seeds, unit_of
 from bench.report.inside import SEEDS, measured, not_theirs, titled, to_fill
 from bench.report.markdown import thousands
 from bench.report.page import Cell, Figure, Page, Table, behind, cells
@@ -179,8 +179,9 @@ def _figure(variant: Variant, all_rows: Sequence[Row]) -> Figure:
     return Figure(
         variant.page(TABLE),
         "Error against iterations, the beginning enlarged",
-        "Training error dashed, test error bold; of every seed. Left the beginning of what is on the right. Dotted: 90 % and "
-        "80 % error. The thin upright line: where the warm-up ended.",
+        "Training error dashed, test error bold; of more than three seeds the mean, and a band from the lowest to the highest. "
+        "Left the beginning of what is on the right. Dotted: 90 % and 80 % error. The thin upright line: where the warm-up "
+        "ended.",
         lambda: replace(curves([row for row in all_rows if row.runs]), heading=heading(variant)),
     )
 
@@ -196,26 +197,11 @@ def curves(all_rows: Sequence[Row]) -> Chart:
         for row in all_rows:
             label = f"{row.arch.label} {'with warm-up' if row.warm else 'at the full rate'}"
             end = ("with warm-up" if row.warm else "at the full rate") + (f", {row.arch.depth}" if several else "")
-            for number, run in enumerate(row.runs):
-                points = [point for point in run.metrics if point["iteration"] <= last]
-                series += [
-                    Series(
-                        label,
-                        kind,
-                        [point["iteration"] / unit for point in points],
-                        [point[field] for point in points],
-                        WARM if row.warm else COLD,
-                        style,
-                        end="" if number or style is TRAINING else end,
-                    )
-                    for field, kind, style in (
-                        ("test_error", "test error", TEST),
-                        ("train_error", "training error", TRAINING),
-                    )
-                    if points
-                ]
-                if run.result.warmup_ended and run.result.warmup_ended <= last:
-                    marks.append(run.result.warmup_ended / unit)
+            shade = WARM if row.warm else COLD
+            for field, kind, style in BOTH:
+                series += of_seeds(row.runs, field, unit, Series(label, kind, (), (), shade, style, end=end), last)
+            ended = (run.result.warmup_ended for run in row.runs[:SEEDS_DRAWN])
+            marks += [iteration / unit for iteration in ended if iteration and iteration <= last]
         for level in LEVELS:
             thin = Style(0.8, "dotted", order=0)
             series.append(Series("90 % and 80 %", "90 % and 80 %", [0, last / unit], [level] * 2, "#808080", thin))
