@@ -35,7 +35,7 @@ class Net(Protocol):
 
 
 def figure_6(nets: Sequence[Net], paper: bool, top: float) -> Chart:
-    """Plain nets left, residual nets right, and 110 against 1202 where there is one; errors up to `top` percent.
+    """Plain nets left, residual nets right, as far as there are runs, and 110 against 1202; errors up to `top` percent.
 
     `paper`: whether the paper's own curves lie behind.
     """
@@ -48,7 +48,11 @@ def figure_6(nets: Sequence[Net], paper: bool, top: float) -> Chart:
     if any(net.arch.depth > 110 for net in residual):
         panels.append(("residual, deepest", [net for net in residual if net.arch.depth >= 110], "fig6_right"))
     return Chart(
-        [_panel(title, members, (TESTED, TRAINED), figure if paper else "", top) for title, members, figure in panels]
+        [
+            _panel(title, members, (TESTED, TRAINED), figure if paper else "", top)
+            for title, members, figure in panels
+            if members
+        ]
     )
 
 
