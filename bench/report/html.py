@@ -114,7 +114,8 @@ def charts(figure: Figure) -> dict[str, Any]:
     """What the template needs of a figure."""
     chart = figure.chart()
     if not isinstance(chart, Chart):
-        return {"picture": _picture(chart)}
+        wide, high = chart.get_size_inches()
+        return {"tall": bool(high > 1.2 * wide), "picture": _picture(chart)}
     return {
         "picture": "",
         "heading": chart.heading,

@@ -8,7 +8,7 @@ function draw(panel, place) {
   const { x, y } = panel;
   const range = (axis) => new Bokeh.Range1d({ start: axis.low, end: axis.high });
   const plot = Bokeh.Plotting.figure({
-    height: 380, sizing_mode: "stretch_width", tools: "", toolbar_location: null,
+    height: 285, sizing_mode: "stretch_width", tools: "", toolbar_location: null,
     title: panel.title, x_range: range(x), y_range: range(y),
     x_axis_type: x.log ? "log" : "linear", y_axis_type: y.log ? "log" : "linear",
     background_fill_color: null, border_fill_color: null, outline_line_color: null,
