@@ -127,7 +127,7 @@ def page(machines: Sequence[Machine]) -> Page:
         "CIFAR-10's size included. *Multiply-adds* and *least bytes* are of an iteration: backward costs twice forward; each "
         "convolution's output is written once and read once, in training its gradient too, and it is read once more. The "
         "last two columns are the rates of these over the machine's best: a large matrix product in the same precision (two "
-        "operations a multiply-add), and a large copy, both measured again before each figure; the best of all counts. The "
+        "operations a multiply-add), and a large copy, both measured in these sessions; the best of them counts. The "
         "larger of the two is how near an iteration comes to its *floor*.",
         *([drawn] if timed else []),
     ]
