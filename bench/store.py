@@ -13,10 +13,11 @@ import errno
 import json
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import IO, Any, Generic, Literal, TypeVar, cast
 
@@ -385,8 +386,8 @@ class Finished(Generic[S]):
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """The evaluation points, oldest first, read anew. Raises UserError."""
-        return self.folder.read_metrics()
+        """The evaluation points, oldest first. Raises UserError."""
+        return _read_lines(self.folder.metrics, _stamp(self.folder.metrics))
 
     @property
     def evaluation(self) -> dict[str, Score]:
@@ -395,8 +396,8 @@ class Finished(Generic[S]):
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Where, when and by which code it was made, read anew. Raises UserError."""
-        return read_json(self.folder.provenance)
+        """Where, when and by which code it was made. Raises UserError."""
+        return _read_provenance(self.folder.provenance, _stamp(self.folder.provenance))
 
 
 FinishedRun = Finished[RunSpec]
@@ -420,25 +421,42 @@ def finished(results: Path, kind: type[T]) -> dict[str, Finished[T]]:
 
 def _finished(folder: RunFolder) -> Finished[Spec] | None:
     """A finished run, read once for as long as its two files stay as they are: pages and report ask for the same."""
-    stamps = [(s.st_ino, s.st_mtime_ns, s.st_size) for s in (folder.result.stat(), _stat(folder.spec))]
-    return _read_finished(folder, tuple(stamps))
+    return _read_finished(folder, _stamp(folder.result), _stamp(folder.spec))
 
 
-def _stat(path: Path) -> os.stat_result:
+Stamp = tuple[int, int, int]
+"""Inode, time and size: a file that is written anew has another."""
+
+
+def _stamp(path: Path) -> Stamp:
     try:
-        return path.stat()
+        found = path.stat()
     except OSError as error:
         raise UserError(
             f"{path} cannot be read ({error.strerror}): mend that and give the same command again"
         ) from error
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+@lru_cache(maxsize=1000)  # as many as figures draw; of all runs they would not fit into memory
+def _read_lines(path: Path, stamp: Stamp) -> list[dict[str, Any]]:
+    return read_lines(path)
+
+
+@lru_cache(maxsize=20_000)
+def _read_provenance(path: Path, stamp: Stamp) -> dict[str, Any]:
+    facts = read_json(path)
+    if patch := facts.get("code", {}).get("patch"):
+        facts["code"]["patch"] = sys.intern(patch)  # many runs have the same one
+    return facts
 
 
 @cache
-def _read_finished(folder: RunFolder, stamps: tuple[tuple[int, int, int], ...]) -> Finished[Spec] | None:
-    spec = read_spec(folder.spec)
-    if spec.run_id != folder.run_id:
-        raise UserError(f"{folder.spec} is of run {spec.run_id}: its folder must have that name")
-    return None if spec.measures else Finished(spec, folder.read_result(), folder)
+def _read_finished(folder: RunFolder, result: Stamp, spec: Stamp) -> Finished[Spec] | None:
+    found = read_spec(folder.spec)
+    if found.run_id != folder.run_id:
+        raise UserError(f"{folder.spec} is of run {found.run_id}: its folder must have that name")
+    return None if found.measures else Finished(found, folder.read_result(), folder)
 
 
 def find(spec: Spec, *folders: Path) -> RunFolder | None:

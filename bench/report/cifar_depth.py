@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from statistics import fmean
 
@@ -26,7 +27,7 @@ from bench.report.runs import (
     verdict_cell,
 )
 from bench.report.verdict import MISSING, Verdict, judge_bound, judge_errors
-from bench.spec import Arch, RunSpec, Schedule, Selection
+from bench.spec import Arch, CifarRecipe, RunSpec, Schedule, Selection
 from bench.store import FinishedRun
 from bench.studies.cifar_depth import (
     ARCHS,
@@ -78,8 +79,13 @@ class Variant:
         return whole and changes.comparable(self.changes)
 
     def spec(self, arch: Arch, seed: int) -> RunSpec:
-        base = recipe(arch, self.schedule, self.dataset, self.selection)
-        return RunSpec(arch, changes.apply(base, self.changes), self.dataset, seed)
+        return RunSpec(arch, _recipe(self, arch), self.dataset, seed)
+
+
+@cache
+def _recipe(variant: Variant, arch: Arch) -> CifarRecipe:
+    """What the nets of a page are trained by; asked for every run of every page."""
+    return changes.apply(recipe(arch, variant.schedule, variant.dataset, variant.selection), variant.changes)
 
 
 PAPER = Variant("paper", "cifar10", "all")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,9 @@ def draw(chart: Chart) -> Figure:
         columns = min(len(handles), 3 if chart.named else 2 * count + 1)
         figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=labels.SIZE)
     seaborn.despine(figure)
-    for name in (labels.name_ends, labels.name_points):
+    ends = any(series.end for panel in chart.panels for series in panel.series)
+    points = any(panel.named for panel in chart.panels)
+    for name in [labels.name_ends] * ends + [labels.name_points] * points:
         figure.draw_without_rendering()
         figure.draw_without_rendering()  # a panel with equal axes finds its place only now
         for axis, panel in zip(axes.flat, chart.panels, strict=True):
@@ -62,14 +65,18 @@ def draw(chart: Chart) -> Figure:
     return figure
 
 
-def save(chart: Chart | Figure, path: Path) -> dict[Path, bytes]:
+UNDATED: dict[str, dict[str, None]] = {"svg": {"Date": None}, "png": {"Software": None}}
+"""Format -> what must not stand in the file, that the same data be the same bytes."""
+
+
+def save(chart: Chart | Figure, path: Path, formats: Iterable[str] = tuple(UNDATED)) -> dict[Path, bytes]:
     """`path`.svg and `path`.png of a chart, or of a figure that is drawn already: the same bytes for the same data."""
     import matplotlib.pyplot as plt
 
     figure, found = draw(chart) if isinstance(chart, Chart) else chart, {}
-    for suffix, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
+    for suffix in formats:
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=suffix, dpi=160, metadata=metadata)
+        figure.savefig(buffer, format=suffix, dpi=160, metadata=UNDATED[suffix])
         found[path.with_name(f"{path.name}.{suffix}")] = buffer.getvalue()
     plt.close(figure)
     return found

@@ -132,7 +132,7 @@ def _picture(drawn: Drawn) -> str:
 
     from bench.report.figure import save
 
-    svg = save(drawn, Path("picture"))[Path("picture.svg")]
+    svg = save(drawn, Path("picture"), ["svg"])[Path("picture.svg")]
     return f"data:image/svg+xml;base64,{b64encode(svg).decode()}"
 
 

@@ -26,8 +26,15 @@ class Found:
 
     def of(self, arch: Arch, spec: Callable[[Arch, int], RunSpec]) -> list[FinishedRun]:
         """The finished runs of a net, seeds in order; `spec` gives the wanted run of a net and a seed."""
-        found = [run for run in self.runs.values() if run.spec.arch == arch and run.spec == spec(arch, run.spec.seed)]
+        found = [run for run in self._of_arch.get(arch, ()) if run.spec == spec(arch, run.spec.seed)]
         return sorted(found, key=lambda run: run.spec.seed)
+
+    @cached_property
+    def _of_arch(self) -> dict[Arch, list[FinishedRun]]:
+        found: dict[Arch, list[FinishedRun]] = {}
+        for run in self.runs.values():
+            found.setdefault(run.spec.arch, []).append(run)
+        return found
 
     @cached_property
     def watched(self) -> dict[str, Finished[GradientRun]]:
