@@ -169,15 +169,35 @@ def shifted(by: float) -> tuple[float, ...]:
     return tuple(value + by for value in MADE_UP)
 
 
-def test_less_is_welchs_test_with_the_fewest_degrees_of_freedom() -> None:
+def test_less_is_banerjees_test() -> None:
+    """More careful than Welch's, less so than with the degrees of freedom of the net with the fewest runs for both."""
     low, high = MADE_UP, (7.0, 7.4, 6.6)
     judged = one(less("test_error", A, B), {A: low, B: high})
     welch = stats.ttest_ind(high, low, equal_var=False, alternative="greater")
-    assert judged.p == pytest.approx(stats.t.sf(welch.statistic, 2))
-    assert judged.p > welch.pvalue
+    assert judged.p
+    assert welch.pvalue < judged.p < stats.t.sf(welch.statistic, 2)
+    variances = np.var(low, ddof=1) / len(low), np.var(high, ddof=1) / len(high)
+    quantiles = stats.t.isf(judged.p, [len(low) - 1, len(high) - 1])
+    assert np.mean(high) - np.mean(low) == pytest.approx(np.sqrt(quantiles**2 @ variances))
     assert judged.closest
-    error = (np.mean(high) - np.mean(low)) / welch.statistic
-    assert judged.closest.total.half_width == pytest.approx(stats.t.ppf(0.975, 2) * error)
+    wide = stats.t.ppf(0.975, [len(low) - 1, len(high) - 1])
+    assert judged.closest.total.half_width == pytest.approx(np.sqrt(wide**2 @ variances))
+
+
+def test_of_equally_many_runs_it_is_welchs_statistic_with_the_freedom_of_one() -> None:
+    judged = one(less("test_error", A, B), {A: (6.0, 6.5, 6.2), B: (7.0, 7.4, 6.6)})
+    welch = stats.ttest_ind((7.0, 7.4, 6.6), (6.0, 6.5, 6.2), equal_var=False)
+    assert judged.p == pytest.approx(stats.t.sf(welch.statistic, 2))
+
+
+def test_seeds_that_agree_do_not_weaken_a_claim() -> None:
+    """One run each with an assumed spread, then three close ones of one net: their few degrees of freedom are theirs alone."""
+    alone = one(less("test_error", A, B), {A: [20.0], B: [26.0]})
+    together = one(less("test_error", A, B), {A: [19.95, 20.0, 20.05], B: [26.0]})
+    assert (alone.word, together.word) == ("holds", "holds")
+    assert alone.p
+    assert together.p
+    assert together.p < alone.p
 
 
 @pytest.mark.parametrize(("side", "alternative"), [(below, "less"), (above, "greater")])
@@ -339,16 +359,24 @@ def within(count: int, trials: int, rate: float) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("seeds", "spreads"), [(1, (1.6, 1.6)), (3, (0.16, 0.16)), (3, (0.08, 0.56)), (5, (0.08, 0.32))]
+    ("seeds", "spreads"),
+    [
+        ((1, 1), (1.6, 1.6)),
+        ((3, 3), (0.16, 0.16)),
+        ((3, 3), (0.08, 0.56)),
+        ((5, 5), (0.08, 0.32)),
+        ((3, 1), (1.6, 1.6)),
+        ((3, 10), (0.32, 0.16)),
+    ],
 )
 def test_where_nothing_is_true_hardly_any_table_has_a_claim_that_holds(
-    seeds: int, spreads: tuple[float, float]
+    seeds: tuple[int, int], spreads: tuple[float, float]
 ) -> None:
     """Eight claims of each kind, each at the very edge of being true: in 5 % of tables one holds, or one is contradicted.
 
-    With one seed each their spread is what is assumed of them, ten times the paper's.
+    The nets of a pair have their own numbers of seeds. With one seed its spread is what is assumed, ten times the paper's.
     """
-    rng, tables = np.random.default_rng(seeds), 1500
+    rng, tables = np.random.default_rng(sum(seeds)), 1500
     nets = [Net(Arch("cifar", 20 + 6 * i)) for i in range(16)]
     pairs = list(zip(nets[::2], nets[1::2], strict=True))
     steps = [less("test_error", a, b) for a, b in pairs[:5]]
@@ -360,9 +388,9 @@ def test_where_nothing_is_true_hardly_any_table_has_a_claim_that_holds(
     family = [Claim(str(i), "cifar_depth", "nowhere", "Made up.", tests) for i, tests in enumerate(steps)]
     held = refuted = 0
     for _ in range(tables):
-        drawn = 6.0 + rng.standard_normal((seeds, 16)) * np.tile(spreads, 8)
+        drawn = 6.0 + rng.standard_normal((max(seeds), 16)) * np.tile(spreads, 8)
         drawn[:, 10] += 0.5  # the edge of being alike
-        values = {net: tuple(map(float, drawn[:, i])) for i, net in enumerate(nets)}
+        values = {net: tuple(map(float, drawn[: seeds[i % 2], i])) for i, net in enumerate(nets)}
         words = {judged.word for judged in judge(family, lambda quantity, net: values[net])}  # noqa: B023
         held += "holds" in words
         refuted += "contradicted" in words

@@ -23,8 +23,8 @@ def section(errors: Mapping[Arch, tuple[Sequence[float], Sequence[float]]], usua
     return [
         "## What the change does",
         grid(rows, HEADERS, range(1, 6)),
-        f"Without it: [{usual}]({usual}.md). The difference of means over seeds has its 95 % interval (Welch, with the degrees "
-        "of freedom of the net with fewer runs; of fewer than three, seeds are taken to spread by "
+        f"Without it: [{usual}]({usual}.md). The difference of means over seeds has its 95 % interval (as "
+        "[claims](../REPRODUCE.md#how-to-read-a-claim) have theirs; of fewer than three runs, seeds are taken to spread by "
         f"{CAUTION * papers_spread():g} points). *alike*: shown to differ by less than {ALIKE} points, by two one-sided tests "
         "at 5 %. *differ*: the interval does not hold zero. Else *undecided*. Each net by itself: of twenty, one says so by "
         "chance.",
