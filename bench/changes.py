@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from functools import cache
 from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -42,7 +41,7 @@ def apply(recipe: R, changes: Changes) -> R:
     """The recipe with some fields changed. Raises UserError, naming the fields or values that there are."""
     if not changes:
         return recipe
-    hints = _hints(type(recipe))
+    hints = get_type_hints(type(recipe))
     names = sorted(set(hints) - OF_ITS_OWN)
     values = {}
     for name, text in changes:
@@ -50,11 +49,6 @@ def apply(recipe: R, changes: Changes) -> R:
             raise UserError(f"--set {name}={text}: {name} is no field of the recipe: choose from {', '.join(names)}")
         values[name] = _value(name, text, hints[name])
     return replace(recipe, **values)
-
-
-@cache
-def _hints(kind: type[Recipe]) -> dict[str, Any]:
-    return get_type_hints(kind)
 
 
 def between(base: Recipe, recipe: Recipe) -> Changes:

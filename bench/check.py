@@ -102,7 +102,7 @@ def _strays(tables: Path, written: Collection[str], names: Collection[str]) -> l
 def _counts() -> Iterator[str]:
     """What the regression check has to say of parameters and multiply-adds, counted anew."""
     from bench.measure.cost import measure
-    from bench.report import complexity
+    from bench.report.tables import complexity
     from bench.studies.complexity import ARCHS
 
     counts = {arch.name: measure(arch) for arch in ARCHS}

@@ -25,10 +25,11 @@ GUIDE = ROOT / "REPRODUCE.md"
 
 def put(page: Page, tables: Path) -> list[Path]:
     """Write a page and its figures; returns their paths."""
-    from bench.report import figure, markdown
+    from bench.report import markdown
+    from bench.report.figures import drawing
 
     text = markdown.render(page)
-    drawn = {p: b for f in page.figures for p, b in figure.save(f.chart(), tables / "figures" / f.name).items()}
+    drawn = {p: b for f in page.figures for p, b in drawing.save(f.chart(), tables / "figures" / f.name).items()}
     for path, data in drawn.items():
         write_bytes(path, data)
     write_text(tables / f"{page.name}.md", text)  # last: whatever is damaged has been found by now

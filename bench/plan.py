@@ -20,8 +20,8 @@ from bench.studies import imagenet as imagenet_study
 
 if TYPE_CHECKING:
     from bench.options import Options
-    from bench.report.cifar_depth import Variant as Variant
-    from bench.report.imagenet import Variant as ImageNetVariant
+    from bench.report.tables.cifar_depth import Variant as Variant
+    from bench.report.tables.imagenet import Variant as ImageNetVariant
 
 Finished: TypeAlias = dict[str, FinishedRun]
 
@@ -39,7 +39,7 @@ def cifar_depth(options: Options) -> tuple[RunSpec, ...]:
 
 def inside(table: str, options: Options) -> tuple[Variant, tuple[Spec, ...]]:
     """The page and the work of a table that looks inside CIFAR nets, narrowed by --only. Raises UserError."""
-    from bench.report.cifar_depth import Variant
+    from bench.report.tables.cifar_depth import Variant
 
     dataset = options.dataset or study.DEFAULT_DATASET[options.schedule]
     if dataset not in ("cifar10", "digits"):
@@ -102,7 +102,7 @@ def _beyond(name: str, options: Options) -> tuple[RunSpec, ...]:
 
 def imagenet(name: str, options: Options) -> tuple[ImageNetVariant, tuple[RunSpec, ...]]:
     """The page and the runs of an ImageNet table, narrowed by --only. Raises UserError."""
-    from bench.report.imagenet import Variant
+    from bench.report.tables.imagenet import Variant
     from bench.studies.imagenet import STUDIES
     from bench.studies.imagenet import recipe as imagenet_recipe
 
@@ -180,8 +180,8 @@ def state(folder: RunFolder) -> str:
 
 def claims(options: Options, measured: Path) -> str:
     """The claims at a schedule with the runs that each needs, and how those stand. Raises UserError."""
-    from bench.report.claims import name
-    from bench.report.claims_page import families
+    from bench.report.tables.claims import families
+    from bench.report.verdicts.claims import name
     from bench.studies.claims import CLAIMS, of_table
 
     exact = [claim for claim in CLAIMS if claim.exact]

@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def cifar_depth(options: Options) -> int:
     """Table 6: plan its runs, send those without a result, write the pages from all that are finished."""
     specs = plan.cifar_depth(options)
-    from bench.report import cifar_depth as report
+    from bench.report.tables import cifar_depth as report
 
     def show(finished: plan.Finished, results: Path) -> None:
         for variant in {report.Variant.of(spec): None for spec in specs}:
@@ -82,7 +82,7 @@ def cifar_depth(options: Options) -> int:
 def imagenet(name: str, options: Options) -> int:
     """Tables 2, 3 and 4, the same way; with --weights and --ensemble, tests of nets that are trained already."""
     variant, specs = plan.imagenet(name, options)
-    from bench.report import imagenet as report
+    from bench.report.tables import imagenet as report
 
     def show(finished: plan.Finished, results: Path) -> None:
         found = evaluations(MEASURED, results)
@@ -101,8 +101,8 @@ def imagenet(name: str, options: Options) -> int:
 def inside(name: str, options: Options) -> int:
     """What happens inside nets, the same way, with what is done with the nets of runs among the runs."""
     variant, specs = plan.inside(name, options)
-    from bench.report import constructed_solution, layer_responses, loss_surface, warmup
     from bench.report.runs import Found
+    from bench.report.tables import constructed_solution, layer_responses, loss_surface, warmup
 
     modules = (layer_responses, constructed_solution, loss_surface, warmup)
     report = next(module for module in modules if name == module.TABLE)
@@ -117,8 +117,8 @@ def inside(name: str, options: Options) -> int:
 def gradients(options: Options) -> int:
     """Signals and gradients of every layer: trainings of its own. Returns the exit status."""
     specs = plan.gradients(options)
-    from bench.report import gradients as report
     from bench.report.runs import Found
+    from bench.report.tables import gradients as report
 
     def show(finished: plan.Finished, results: Path) -> None:
         found = Found(finished, (results, MEASURED))
@@ -203,7 +203,7 @@ def complexity(options: Options) -> int:
     if options.dry_run:
         print("complexity counts " + ", ".join(arch.name for arch in ARCHS))
         return 0
-    from bench.report import complexity as report
+    from bench.report.tables import complexity as report
 
     committed = MEASURED / "complexity.json"
     if options.report:
@@ -227,7 +227,7 @@ def calibration(options: Options) -> int:
     if options.dry_run:
         print(f"calibration simulates {len(settings())} kinds of cells and judges them: seconds, no run")
         return 0
-    from bench.report import calibration as report
+    from bench.report.tables import calibration as report
 
     committed = MEASURED / "calibration.json"
     write_probe(options.tables, "--tables")
@@ -243,8 +243,8 @@ def claims(options: Options) -> int:
     if options.dry_run:
         print(plan.claims(options, MEASURED))
         return 0
-    from bench.report import claims_page as report
-    from bench.report import complexity as counted
+    from bench.report.tables import claims as report
+    from bench.report.tables import complexity as counted
 
     costs = counted.load(MEASURED / "complexity.json")
     finished = plan.load(options.results, MEASURED)
@@ -259,7 +259,7 @@ def benchmarks(name: str, options: Options) -> int:
     if options.dry_run:
         print(f"{name} runs nothing: it shows what `make benchmarks` has measured")
         return 0
-    from bench.report import harness, loading
+    from bench.report.tables import harness, loading
 
     if name == "harness":
         figures, overheads = (
@@ -278,7 +278,7 @@ def third_party(options: Options) -> int:
     if options.dry_run:
         print("third_party runs nothing: it shows what others report")
         return 0
-    from bench.report import third_party as report
+    from bench.report.tables import third_party as report
 
     _put(report.page(), options, report.render_terminal())
     return 0
@@ -291,7 +291,7 @@ def throughput(options: Options) -> int:
         print("throughput runs " + shlex.join(_timing(options, kept)))
         return 0
     from bench.report import speeds
-    from bench.report import throughput as report
+    from bench.report.tables import throughput as report
 
     machines, status = speeds.load(committed), 0
     if not options.report:

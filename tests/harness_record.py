@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from bench import provenance
-from bench.report import harness, loading, speeds
-from bench.report.harness import Figure, Figures
-from bench.report.loading import Loading, Way
+from bench.report import speeds
+from bench.report.tables import harness, loading
+from bench.report.tables.harness import Figure, Figures
+from bench.report.tables.loading import Loading, Way
 
 MEASURED = Path(__file__).resolve().parents[1] / "tables" / "measured"
 LOADING = "test_loading_"

@@ -13,9 +13,9 @@ from scipy import stats
 
 from bench import check, run
 from bench.errors import UserError
-from bench.report import calibration as pages
-from bench.report import verdict
-from bench.report.calibration import ALLOWED, Calibration, Outcome, load, outside, save, simulate
+from bench.report.tables import calibration as pages
+from bench.report.tables.calibration import ALLOWED, Calibration, Outcome, load, outside, save, simulate
+from bench.report.verdicts import verdict
 from bench.studies.calibration import CURVE, RUNS, SHIFTS, STATISTICS, Setting, settings
 
 MEASURED = ROOT / "tables" / "measured" / "calibration.json"

@@ -7,8 +7,8 @@ from pathlib import Path
 import made_up
 import pytest
 
-from bench.report import change, cifar_depth
 from bench.report.page import Table
+from bench.report.tables import change, cifar_depth
 from bench.spec import Arch
 
 NET = Arch("cifar", 20, "A")

@@ -15,12 +15,14 @@ from scipy import stats
 
 from bench import changes, run
 from bench.measure.cost import Cost
-from bench.report import cifar_depth, claims, gradients, hypothesis, imagenet, published
-from bench.report import complexity as counted
-from bench.report.claims import CAUTION, Judged, explain, judge, papers_spread
-from bench.report.claims_page import families, short
-from bench.report.hypothesis import ALPHA, Sample, add, holm
+from bench.report import published
 from bench.report.runs import Found
+from bench.report.tables import cifar_depth, gradients, imagenet
+from bench.report.tables import complexity as counted
+from bench.report.tables.claims import families, short
+from bench.report.verdicts import claims, hypothesis
+from bench.report.verdicts.claims import CAUTION, Judged, explain, judge, papers_spread
+from bench.report.verdicts.hypothesis import ALPHA, Sample, add, holm
 from bench.spec import Arch, RunSpec
 from bench.store import Result, RunFolder, Score, finished_runs, write_json, write_scores
 from bench.studies import TABLES

@@ -10,7 +10,7 @@ from conftest import ROOT
 
 from bench.measure import closed_form
 from bench.measure.cost import measure
-from bench.report import complexity as pages
+from bench.report.tables import complexity as pages
 from bench.spec import parse_arch
 
 COMMITTED = ROOT / "tables" / "measured" / "complexity.json"

@@ -9,10 +9,11 @@ import made_up
 import pytest
 from conftest import ROOT
 
-from bench.report import chart, cifar_depth, complexity, curves, figure, imagenet, labels, points, third_party
-from bench.report.chart import Axis, Chart, Panel, Series, Style
-from bench.report.labels import spread
+from bench.report.figures import chart, curves, drawing, labels, points
+from bench.report.figures.chart import Axis, Chart, Panel, Series, Style
+from bench.report.figures.labels import spread
 from bench.report.page import Page
+from bench.report.tables import cifar_depth, complexity, imagenet, third_party
 from bench.spec import Arch
 from bench.store import finished_runs
 from bench.studies.imagenet import STUDIES
@@ -51,7 +52,7 @@ def overlaps(drawn: Chart) -> list[str]:
     """The pairs of texts that lie on each other, and texts that leave the figure."""
     import matplotlib.pyplot as plt
 
-    whole = figure.draw(drawn)
+    whole = drawing.draw(drawn)
     whole.draw_without_rendering()
     from matplotlib.text import Text
 
@@ -73,7 +74,7 @@ def misleading(drawn: Chart) -> list[str]:
     import matplotlib.pyplot as plt
     from matplotlib.text import Annotation
 
-    whole = figure.draw(drawn)
+    whole = drawing.draw(drawn)
     whole.draw_without_rendering()
     found = []
     for axis in whole.axes:
@@ -175,7 +176,7 @@ def test_many_seeds_become_a_mean_and_a_band(charts: dict[str, Chart]) -> None:
 
 
 def test_the_same_data_give_the_same_bytes(charts: dict[str, Chart], tmp_path: Path) -> None:
-    first, second = (figure.save(charts["complexity.against"], tmp_path / "name") for _ in range(2))
+    first, second = (drawing.save(charts["complexity.against"], tmp_path / "name") for _ in range(2))
     assert first == second
     assert [path.name for path in first] == ["name.svg", "name.png"]
     assert b"ResNet-1202 A" in first[tmp_path / "name.svg"]  # text stays text

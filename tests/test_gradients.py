@@ -23,9 +23,10 @@ from bench.measure.flow import Point, backward, chain, forward, of_weights
 from bench.measure.gradients import Watch
 from bench.measure.layers import convolutions
 from bench.nets import build_for_run
-from bench.report import claims, markdown
-from bench.report import gradients as pages
+from bench.report import markdown
 from bench.report.runs import Found
+from bench.report.tables import gradients as pages
+from bench.report.verdicts import claims
 from bench.spec import Arch, RunSpec, parse_arch
 from bench.store import Finished, RunFolder, finished, finished_runs, read_lines, write_lines
 from bench.studies import cifar_depth

@@ -15,9 +15,10 @@ from conftest import Command
 
 from bench import plan
 from bench.options import parse
-from bench.report import cifar_depth, html
+from bench.report import html
 from bench.report.html import Book
 from bench.report.page import Page, Patch
+from bench.report.tables import cifar_depth
 from bench.spec import parse_arch
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

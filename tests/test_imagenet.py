@@ -21,7 +21,7 @@ from bench.errors import Interrupted, UserError
 from bench.images import folder
 from bench.measure.closed_form import count
 from bench.measure.estimate import multiply_adds
-from bench.report.imagenet import Variant
+from bench.report.tables.imagenet import Variant
 from bench.spec import ImageNetRecipe, RunSpec, parse_arch
 from bench.store import RunFolder
 from bench.studies import imagenet as study

@@ -15,8 +15,8 @@ from bench.cluster import launch
 from bench.inside import Extension, Grid
 from bench.measure.beginning import first_below
 from bench.options import parse
-from bench.report import warmup as warmup_page
-from bench.report.cifar_depth import Variant
+from bench.report.tables import warmup as warmup_page
+from bench.report.tables.cifar_depth import Variant
 from bench.spec import Arch, RunSpec
 from bench.store import finished_runs
 from bench.studies import INSIDE, cifar_depth, constructed_solution, loss_surface, warmup

@@ -26,9 +26,10 @@ from bench.measure import magnitudes, responses
 from bench.measure.layers import convolutions
 from bench.measure.magnitudes import CHOICES, OURS, PASSES
 from bench.nets import build_for_run
-from bench.report import claims, response_figure
-from bench.report import layer_responses as pages
+from bench.report.figures import responses as picture
 from bench.report.runs import Found
+from bench.report.tables import layer_responses as pages
+from bench.report.verdicts import claims
 from bench.spec import Arch
 from bench.store import FinishedRun, Measured, RunFolder, finished_runs, read_lines, write_json, write_lines
 from bench.studies import layer_responses as study
@@ -253,7 +254,7 @@ def test_the_claims_are_judged_on_what_was_measured(tmp_path: Path) -> None:
 
 def test_the_figure_has_the_papers_axes_and_order(tmp_path: Path) -> None:
     pretend(tmp_path, Arch("cifar", 20), [1.0, 1.2])
-    drawn = response_figure.figure_7([row(tmp_path)], paper=True, heading="")
+    drawn = picture.figure_7([row(tmp_path)], paper=True, heading="")
     assert [panel.x.label for panel in drawn.panels] == ["layer index (original)", "layer index (sorted by magnitude)"]
     theirs, ours = drawn.panels[1].series
     assert list(theirs.y) == sorted(theirs.y, reverse=True)
@@ -264,7 +265,7 @@ def test_the_figure_has_the_papers_axes_and_order(tmp_path: Path) -> None:
 
 def test_a_net_that_responds_far_more_does_not_press_the_others_flat(tmp_path: Path) -> None:
     pretend(tmp_path, Arch("cifar", 20), [30.0])
-    for panel in response_figure.figure_7([row(tmp_path)], paper=True, heading="").panels:
+    for panel in picture.figure_7([row(tmp_path)], paper=True, heading="").panels:
         assert panel.y.log
         assert 1 < panel.y.low < 1.5  # the paper's least is 1.26
         assert panel.y.high > 30

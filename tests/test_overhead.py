@@ -9,8 +9,8 @@ import torch
 from conftest import ROOT
 from test_training import CPU, spec
 
-from bench.report import harness
-from bench.report.harness import APART, Overhead, Overheads
+from bench.report.tables import harness
+from bench.report.tables.harness import APART, Overhead, Overheads
 from bench.store import RunFolder, read_json
 from bench.training import data, loop
 from bench.training.feed import MemoryFeed

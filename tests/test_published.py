@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.report import published, third_party
+from bench.report import published
+from bench.report.tables import third_party
 from bench.studies import cifar_depth, complexity
 
 

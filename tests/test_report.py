@@ -16,8 +16,9 @@ from conftest import ROOT, Command
 
 from bench import plan
 from bench.options import parse
-from bench.report import cifar_depth, complexity, markdown, terminal
+from bench.report import markdown, terminal
 from bench.report.page import Cell, Page, Part, Section, Table, cells, grid
+from bench.report.tables import cifar_depth, complexity
 from bench.spec import parse_arch
 
 MEASURED = ROOT / "tables" / "measured"
@@ -48,7 +49,7 @@ def in_a_terminal(words: list[str], **environment: str) -> str:
 
 TABLE = f"""
 from pathlib import Path
-from bench.report import complexity
+from bench.report.tables import complexity
 print(complexity.render_terminal(complexity.load(Path({str(ROOT)!r}, "tables/measured/complexity.json"))))
 """
 ALONE = [sys.executable, "-c", TABLE]

@@ -20,9 +20,11 @@ from bench.measure.ceilings import Ceilings
 from bench.measure.closed_form import conv_outputs
 from bench.measure.settings import CIFAR, IMAGENET, Setting
 from bench.nets import build
-from bench.report import figure, speeds, throughput_figure
-from bench.report import throughput as pages
+from bench.report import speeds
+from bench.report.figures import drawing
+from bench.report.figures import throughput as picture
 from bench.report.speeds import Machine, Session, Speed, Whole
+from bench.report.tables import throughput as pages
 from bench.spec import parse_arch
 from bench.training import data
 
@@ -268,7 +270,7 @@ def test_the_figure_is_the_same_for_the_same_figures(tmp_path: Path) -> None:
         machine(1.8, 0.02),
         machine(9.0, 0.02, "NVIDIA one", Setting("resnet-20-A", "captured", precision="bf16")),
     ]
-    one, other = (figure.save(throughput_figure.draw(machines), tmp_path / "throughput") for _ in range(2))
+    one, other = (drawing.save(picture.draw(machines), tmp_path / "throughput") for _ in range(2))
     assert [path.suffix for path in one] == [".svg", ".png"]
     assert one == other
     assert b"captured, bf16" in one[tmp_path / "throughput.svg"]

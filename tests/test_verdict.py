@@ -13,11 +13,12 @@ import pytest
 from conftest import ROOT
 from scipy import stats
 
-from bench.report import cifar_depth, imagenet, published
-from bench.report.cifar_depth import PAPER, Variant, judge
+from bench.report import published
 from bench.report.published import PublishedNumber
 from bench.report.runs import other_images
-from bench.report.verdict import (
+from bench.report.tables import cifar_depth, imagenet
+from bench.report.tables.cifar_depth import PAPER, Variant, judge
+from bench.report.verdicts.verdict import (
     ERROR_WORDS,
     best_of,
     judge_bound,

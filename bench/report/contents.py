@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-from bench.report import (
+from bench.report import speeds
+from bench.report.page import Page
+from bench.report.runs import Found
+from bench.report.tables import (
     calibration,
     cifar_depth,
-    claims_page,
+    claims,
     complexity,
     constructed_solution,
     gradients,
@@ -19,14 +22,11 @@ from bench.report import (
     layer_responses,
     loading,
     loss_surface,
-    speeds,
     third_party,
     throughput,
     warmup,
 )
-from bench.report.cifar_depth import Variant
-from bench.report.page import Page
-from bench.report.runs import Found
+from bench.report.tables.cifar_depth import Variant
 from bench.store import FinishedRun, evaluations
 from bench.studies.imagenet import STUDIES
 
@@ -95,7 +95,7 @@ def _imagenet(name: str, material: Material) -> Iterator[Page]:
 def _claims(material: Material) -> Iterator[Page]:
     if (path := material.measured / "complexity.json").exists():
         folders = (material.results, material.measured)
-        yield claims_page.page(material.finished, complexity.load(path), folders)
+        yield claims.page(material.finished, complexity.load(path), folders)
 
 
 def _calibration(material: Material) -> Iterator[Page]:

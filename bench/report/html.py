@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from bench.report import interactive
-from bench.report.chart import Chart, Style
+from bench.report.figures import interactive
+from bench.report.figures.chart import Chart, Style
 from bench.report.markdown import Footnotes
 from bench.report.page import Figure, Manifest, Page, Patch, Table
-from bench.report.verdict import Word
+from bench.report.verdicts.verdict import Word
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawn
@@ -130,7 +130,7 @@ def _picture(drawn: Drawn) -> str:
     """A figure of matplotlib as the address of an image that holds it."""
     from base64 import b64encode
 
-    from bench.report.figure import save
+    from bench.report.figures.drawing import save
 
     svg = save(drawn, Path("picture"), ["svg"])[Path("picture.svg")]
     return f"data:image/svg+xml;base64,{b64encode(svg).decode()}"

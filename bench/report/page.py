@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from bench.report.chart import Chart
+from bench.report.figures.chart import Chart
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawn

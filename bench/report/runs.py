@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.inside import GradientRun
 from bench.report.page import Cell, Part, Section, Table, grid
-from bench.report.verdict import Verdict
+from bench.report.verdicts.verdict import Verdict
 from bench.spec import Arch, RunSpec, Spec, stem
 from bench.store import Finished, FinishedRun, Result, RunFolder, find, finished, wilson
 

@@ -1,6 +1,6 @@
 """The paper's sentences as data: what each says in our own words, the nets it needs, and what must hold of their runs.
 
-Nothing here computes: `bench/report/claims.py` judges. A claim of several steps holds where every step holds.
+Nothing here computes: `bench/report/verdicts/claims.py` judges. A claim of several steps holds where every step holds.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Quantity = Literal[
     "test_error", "train_error", "train_error_full", "top1_10crop", "top5_10crop", "top1_multiscale", "top5_multiscale",
     "epochs_to_start", "epochs_to_55", "layer_response", "gradient_ratio", "signal_ratio",
 ]  # fmt: skip
-"""What is compared; `bench/report/quantities.py` says how a run gives it."""
+"""What is compared; `bench/report/verdicts/quantities.py` says how a run gives it."""
 
 
 @dataclass(frozen=True)

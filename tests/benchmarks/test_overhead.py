@@ -16,7 +16,7 @@ import torch
 from conftest import Command
 
 from bench.measure.ceilings import cores
-from bench.report.harness import APART, NETS, Overhead
+from bench.report.tables.harness import APART, NETS, Overhead
 from bench.store import RunFolder
 
 FEW = 8

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.measure.ceilings import Ceilings
 from bench.measure.settings import Setting
-from bench.report.figure import theme
+from bench.report.figures.drawing import theme
 from bench.report.speeds import Machine, Speed, label
 
 if TYPE_CHECKING:

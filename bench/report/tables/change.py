@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bench.report.claims import CAUTION, papers_spread
-from bench.report.hypothesis import ALPHA, Sample, add
 from bench.report.page import Part, grid
 from bench.report.runs import mean_and_spread, net
+from bench.report.verdicts.claims import CAUTION, papers_spread
+from bench.report.verdicts.hypothesis import ALPHA, Sample, add
 from bench.spec import Arch
 from bench.studies.claims import ALIKE
 

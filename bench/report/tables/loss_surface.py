@@ -9,12 +9,13 @@ from statistics import fmean
 
 from bench.measure import basin
 from bench.measure.basin import Surface
-from bench.report import manifest, surface_figures, terminal
-from bench.report.cifar_depth import PAPER, Variant, command, heading
-from bench.report.inside import SEEDS, measured, titled, to_fill
+from bench.report import manifest, terminal
+from bench.report.figures import surfaces as pictures
 from bench.report.markdown import thousands
 from bench.report.page import Cell, Figure, Manifest, Page, Section, Table, behind, cells, grid
 from bench.report.runs import Found, mean_and_spread, net, provenance, sentences
+from bench.report.tables.cifar_depth import PAPER, Variant, command, heading
+from bench.report.tables.inside import SEEDS, measured, titled, to_fill
 from bench.spec import Arch
 from bench.store import FinishedRun, read_json
 from bench.studies import loss_surface as study
@@ -177,13 +178,13 @@ def _figures(variant: Variant, all_rows: Sequence[Row]) -> list[Figure]:
                 "The loss along random directions from the trained net, which is at 0; every direction of one seed, the same "
                 "axes for plain and residual nets. The dotted line is what guessing costs. Above 10 nats nothing of the net is "
                 "left, and the axis ends.",
-                lambda: replace(surface_figures.losses(along), heading=said),
+                lambda: replace(pictures.losses(along), heading=said),
             ),
             Figure(
                 f"{name}.errors",
                 "Error along random lines",
                 "The error along the same directions.",
-                lambda: replace(surface_figures.errors(along), heading=said),
+                lambda: replace(pictures.errors(along), heading=said),
             ),
         ]
     if planes:
@@ -193,13 +194,13 @@ def _figures(variant: Variant, all_rows: Sequence[Row]) -> list[Figure]:
                 "Contours of the loss",
                 "The loss over the plane of two random directions, the same levels and axes for every net; the cross is the "
                 "trained net, the dashed line where its loss has risen by one nat.",
-                lambda: surface_figures.contours(planes, said),
+                lambda: pictures.contours(planes, said),
             ),
             Figure(
                 f"{name}.surface",
                 "The loss as a surface",
                 "The same as surfaces, all on one scale, seen from the same side.",
-                lambda: surface_figures.surfaces(planes, said),
+                lambda: pictures.surfaces(planes, said),
             ),
         ]
     return drawn

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from bench.inside import GradientRun
 from bench.measure.flow import Point, backward
-from bench.report.chart import GREY, Axis, Chart, Panel, Series, Style
-from bench.report.figure import theme
+from bench.report.figures.chart import GREY, Axis, Chart, Panel, Series, Style
+from bench.report.figures.drawing import theme
 from bench.spec import Arch
 from bench.store import Finished
 from bench.studies.gradients import CONDITIONS, Condition

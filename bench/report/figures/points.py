@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 
-from bench.report.chart import PLAIN, RESIDUAL, Axis, Chart, Panel, Series, Style, log_ticks
+from bench.report.figures.chart import PLAIN, RESIDUAL, Axis, Chart, Panel, Series, Style, log_ticks
 
 
 @dataclass(frozen=True)

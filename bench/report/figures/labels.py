@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from bench.report.chart import Panel
+from bench.report.figures.chart import Panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,12 +11,13 @@ from statistics import fmean
 
 from bench import changes
 from bench.measure.cost import Cost
-from bench.report import cifar_depth, gradients, imagenet, markdown, published, terminal
-from bench.report.claims import Judged, Setting, Tested, Word, counts_of, exact, name, of_setting, word_cell
+from bench.report import markdown, published, terminal
 from bench.report.page import Page, Part, Table, cells, grid
-from bench.report.quantities import SOURCES
 from bench.report.runs import Found
 from bench.report.runs import net as display
+from bench.report.tables import cifar_depth, gradients, imagenet
+from bench.report.verdicts.claims import Judged, Setting, Tested, Word, counts_of, exact, name, of_setting, word_cell
+from bench.report.verdicts.quantities import SOURCES
 from bench.spec import Arch, RunSpec, Schedule, Spec
 from bench.store import FinishedRun
 from bench.studies.cifar_depth import DEFAULT_DATASET

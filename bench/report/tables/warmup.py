@@ -7,9 +7,13 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from bench.measure.beginning import first_below
-from bench.report import claims, manifest, terminal
-from bench.report.chart import Axis, Chart, Panel, Series, Style
-from bench.report.cifar_depth import (
+from bench.report import manifest, terminal
+from bench.report.figures.chart import Axis, Chart, Panel, Series, Style
+from bench.report.figures.curves import BOTH, SEEDS_DRAWN, of_seeds, unit_of
+from bench.report.markdown import thousands
+from bench.report.page import Cell, Figure, Page, Table, behind, cells
+from bench.report.runs import Found, mean_and_spread, net, provenance, sentences, verdict_cell
+from bench.report.tables.cifar_depth import (
     PAPER,
     QUANTITIES,
     Variant,
@@ -19,11 +23,8 @@ from bench.report.cifar_depth import (
     paper_cells,
     setting,
 )
-from bench.report.curves import BOTH, SEEDS_DRAWN, of_seeds, unit_of
-from bench.report.inside import SEEDS, measured, not_theirs, titled, to_fill
-from bench.report.markdown import thousands
-from bench.report.page import Cell, Figure, Page, Table, behind, cells
-from bench.report.runs import Found, mean_and_spread, net, provenance, sentences, verdict_cell
+from bench.report.tables.inside import SEEDS, measured, not_theirs, titled, to_fill
+from bench.report.verdicts import claims
 from bench.spec import Arch, RunSpec
 from bench.store import FinishedRun
 from bench.studies import warmup as study

@@ -9,11 +9,13 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.measure.cost import Cost, image_side
-from bench.report import claims, manifest, markdown, points, published, terminal
-from bench.report.chart import Chart
+from bench.report import manifest, markdown, published, terminal
+from bench.report.figures import points
+from bench.report.figures.chart import Chart
 from bench.report.markdown import thousands
 from bench.report.page import Cell, Figure, Manifest, Page, Part, Table, behind, cells, grid
-from bench.report.verdict import Verdict, judge_exact
+from bench.report.verdicts import claims
+from bench.report.verdicts.verdict import Verdict, judge_exact
 from bench.spec import Arch, parse_arch
 from bench.store import read_json, write_json
 from bench.studies.complexity import ARCHS, KNOWN_DIFFERENCES, PUBLISHED_FLOPS, PUBLISHED_PARAMETERS

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from bench.measure.basin import NOTHING_LEFT, Surface, one_more
-from bench.report.chart import GREY, Axis, Chart, Panel, Series, Style, colour
-from bench.report.figure import theme
+from bench.report.figures.chart import GREY, Axis, Chart, Panel, Series, Style, colour
+from bench.report.figures.drawing import theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

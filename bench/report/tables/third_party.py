@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 
-from bench.report import markdown, points, published, terminal
-from bench.report.chart import Chart
+from bench.report import markdown, published, terminal
+from bench.report.figures import points
+from bench.report.figures.chart import Chart
 from bench.report.page import Cell, Figure, Page, Part, Table, cells, grid
 
 SAME, OTHER = "same protocol", "another protocol"

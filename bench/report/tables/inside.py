@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bench.report.cifar_depth import NOT_THEIRS, Variant, command
 from bench.report.page import Section
+from bench.report.tables.cifar_depth import NOT_THEIRS, Variant, command
 
 SEEDS = "± is the standard deviation over seeds (n-1)"
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from bench.measure.magnitudes import OURS, Magnitudes
 from bench.report import published
-from bench.report.chart import Axis, Chart, Panel, Series, Style, colour
+from bench.report.figures.chart import Axis, Chart, Panel, Series, Style, colour
 from bench.spec import Arch
 
 PANELS = (("layer index (original)", "fig7_orig", False), ("layer index (sorted by magnitude)", "fig7_sorted", True))

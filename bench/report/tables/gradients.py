@@ -11,11 +11,13 @@ from statistics import fmean, median
 from bench.inside import GradientRun
 from bench.measure.flow import Chain, Point, Ratio, backward, chain, forward, of_weights
 from bench.measure.flow import read as points_of
-from bench.report import claims, gradient_figure, manifest, terminal
-from bench.report.claims import Setting
-from bench.report.inside import measured as section_of
+from bench.report import manifest, terminal
+from bench.report.figures import gradients as pictures
 from bench.report.page import Cell, Figure, Manifest, Page, Part, Section, Table, behind, cells, grid
 from bench.report.runs import Found, net, provenance
+from bench.report.tables.inside import measured as section_of
+from bench.report.verdicts import claims
+from bench.report.verdicts.claims import Setting
 from bench.spec import Arch, RunSpec, Schedule
 from bench.store import Finished
 from bench.studies import gradients as study
@@ -392,21 +394,21 @@ def _figures(shown: Sequence[Row], variant: Variant) -> list[Part]:
             "Signals of every layer at initialisation",
             "Before the first iteration: top, the standard deviation of each layer's response; bottom, the norm of its "
             "gradient. With batch norm solid (the three lie on each other), without dashed. Of the first seed.",
-            lambda: gradient_figure.signals(shown, heading),
+            lambda: pictures.signals(shown, heading),
         ),
         Figure(
             variant.name,
             "Gradient of every layer's weights through training",
             "The norm of the gradient of each layer's weights (up: from the first convolution to the classifier) after so many "
             "iterations. White: no finite number, or after the training diverged. Of the first seed.",
-            lambda: gradient_figure.heat(shown, heading),
+            lambda: pictures.heat(shown, heading),
         ),
         Figure(
             f"{variant.name}.ratio",
             "The gradient at the first layer over that at the last, through training",
             "Backward: the norm of the gradient of the first layer's response over that of the last one's. At 1 nothing is "
             "lost on the way back; what leaves the panel lies on its frame. Plain nets dashed. Of the first seed.",
-            lambda: gradient_figure.ratios(shown, heading),
+            lambda: pictures.ratios(shown, heading),
         ),
     ]
 

@@ -10,8 +10,9 @@ from bench import changes
 from bench.changes import Changes
 from bench.errors import UserError
 from bench.measure.estimate import Estimator
-from bench.report import claims, curves, manifest, markdown, points, published, terminal, third_party
-from bench.report.chart import Chart
+from bench.report import manifest, markdown, published, terminal
+from bench.report.figures import curves, points
+from bench.report.figures.chart import Chart
 from bench.report.markdown import thousands
 from bench.report.page import Cell, Figure, Manifest, Page, Part, Section, Table, behind, cells, grid
 from bench.report.runs import (
@@ -25,7 +26,9 @@ from bench.report.runs import (
     sentences,
     verdict_cell,
 )
-from bench.report.verdict import MISSING, Verdict, judge_errors
+from bench.report.tables import third_party
+from bench.report.verdicts import claims
+from bench.report.verdicts.verdict import MISSING, Verdict, judge_errors
 from bench.spec import Arch, RunSpec, Schedule, parse_arch
 from bench.store import Evaluation, FinishedRun
 from bench.studies.imagenet import Study, choices, deviations, recipe, runs

@@ -10,15 +10,16 @@ from statistics import fmean, median, stdev
 
 from bench.measure import magnitudes
 from bench.measure.magnitudes import CHOICES, OURS, Magnitudes
-from bench.report import claims, manifest, published, terminal
-from bench.report.cifar_depth import PAPER, Variant, command, heading, setting
-from bench.report.claims import Setting
-from bench.report.inside import SEEDS, titled, to_fill
-from bench.report.inside import measured as section_of
+from bench.report import manifest, published, terminal
+from bench.report.figures.responses import figure_7
 from bench.report.page import Cell, Figure, Manifest, Page, Part, Section, Table, behind, cells, grid
-from bench.report.response_figure import figure_7
 from bench.report.runs import Found, difference, mean_and_spread, net, provenance, sentences, verdict_cell
-from bench.report.verdict import CONFIDENCE, FEWEST_RUNS, MISSING, Verdict
+from bench.report.tables.cifar_depth import PAPER, Variant, command, heading, setting
+from bench.report.tables.inside import SEEDS, titled, to_fill
+from bench.report.tables.inside import measured as section_of
+from bench.report.verdicts import claims
+from bench.report.verdicts.claims import Setting
+from bench.report.verdicts.verdict import CONFIDENCE, FEWEST_RUNS, MISSING, Verdict
 from bench.spec import Arch
 from bench.store import FinishedRun, RunFolder, read_json
 from bench.studies import layer_responses as study

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from bench.report import published
-from bench.report.chart import TEST, TRAINING, Axis, Chart, Panel, Series, Style, colour, faint
+from bench.report.figures.chart import TEST, TRAINING, Axis, Chart, Panel, Series, Style, colour, faint
 from bench.spec import Arch
 from bench.store import FinishedRun
 

@@ -11,11 +11,12 @@ from typing import Any, Literal
 
 from bench import changes
 from bench.measure.cost import Cost
-from bench.report import hypothesis, published
-from bench.report.hypothesis import ALPHA, Plan, Sample, Sum
+from bench.report import published
 from bench.report.page import Cell, Part, Section, Table, cells
-from bench.report.quantities import SOURCES, value
 from bench.report.runs import net as display
+from bench.report.verdicts import hypothesis
+from bench.report.verdicts.hypothesis import ALPHA, Plan, Sample, Sum
+from bench.report.verdicts.quantities import SOURCES, value
 from bench.spec import Arch, RunSpec, Schedule
 from bench.store import Finished, FinishedRun
 from bench.studies.claims import CLAIMS, Claim, Comparison, Net, Quantity, Step, of_table

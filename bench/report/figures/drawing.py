@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.report import labels
-from bench.report.chart import Axis, Chart, Panel, Series, Style
+from bench.report.figures import labels
+from bench.report.figures.chart import Axis, Chart, Panel, Series, Style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
 from bench.report import markdown, terminal
-from bench.report.chart import GREY, SHADES, Axis, Chart, Panel, Series, Style
+from bench.report.figures.chart import GREY, SHADES, Axis, Chart, Panel, Series, Style
 from bench.report.page import Figure, Page, Part, Table, grid
-from bench.report.verdict import ASSUMED_SPREAD, ERROR_WORDS, FEWEST_RUNS, RESOLUTION, judge_cells, runs_of
+from bench.report.verdicts.verdict import ASSUMED_SPREAD, ERROR_WORDS, FEWEST_RUNS, RESOLUTION, judge_cells, runs_of
 from bench.store import read_json, write_text
 from bench.studies.calibration import ASSUMPTIONS, CURVE, POWER, RUNS, SPREADS, STATISTICS, Setting, settings
 

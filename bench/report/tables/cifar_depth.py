@@ -11,8 +11,9 @@ from statistics import fmean
 
 from bench import changes
 from bench.changes import Changes
-from bench.report import change, claims, curves, manifest, markdown, points, published, terminal, third_party
-from bench.report.chart import Chart
+from bench.report import manifest, markdown, published, terminal
+from bench.report.figures import curves, points
+from bench.report.figures.chart import Chart
 from bench.report.markdown import thousands
 from bench.report.page import Cell, Figure, Manifest, Page, Part, Section, Table, behind, cells
 from bench.report.runs import (
@@ -26,7 +27,9 @@ from bench.report.runs import (
     sentences,
     verdict_cell,
 )
-from bench.report.verdict import MISSING, Verdict, judge_bound, judge_errors
+from bench.report.tables import change, third_party
+from bench.report.verdicts import claims
+from bench.report.verdicts.verdict import MISSING, Verdict, judge_bound, judge_errors
 from bench.spec import Arch, CifarRecipe, RunSpec, Schedule, Selection
 from bench.store import FinishedRun
 from bench.studies.cifar_depth import (

@@ -7,7 +7,8 @@ from statistics import median
 
 from bench.measure.ceilings import Ceilings, least_bytes, multiply_adds
 from bench.measure.settings import AIMED_AT, WHOLE, settings
-from bench.report import manifest, markdown, terminal, throughput_figure
+from bench.report import manifest, markdown, terminal
+from bench.report.figures import throughput as picture
 from bench.report.page import Cell, Figure, Manifest, Page, Part, Table, behind, cells, grid
 from bench.report.speeds import THIRD_MINUTE, Machine, Session, Speed, label
 
@@ -109,7 +110,7 @@ def page(machines: Sequence[Machine]) -> Page:
         "Images per second over the reference loop's, and over the floor's",
         "Left: how many times as fast as the reference loop. Right: how near to the floor. Darker is nearer to the machine; "
         "hollow is NCHW.",
-        lambda: throughput_figure.draw(timed),
+        lambda: picture.draw(timed),
     )
     parts: list[Part] = [
         "How fast the harness trains and tests the nets of the paper. Every figure stands beside the *reference loop*, timed "

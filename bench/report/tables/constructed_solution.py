@@ -8,9 +8,13 @@ from statistics import fmean
 from typing import Any
 
 from bench.inside import Extension
-from bench.report import claims, manifest, terminal
-from bench.report.chart import GREY, TEST, Axis, Chart, Panel, Series, Style, colour
-from bench.report.cifar_depth import (
+from bench.report import manifest, terminal
+from bench.report.figures.chart import GREY, TEST, Axis, Chart, Panel, Series, Style, colour
+from bench.report.figures.curves import BOTH, SEEDS_DRAWN, of_seeds, unit_of
+from bench.report.markdown import thousands
+from bench.report.page import Cell, Figure, Page, Section, Table, behind, cells
+from bench.report.runs import Found, mean_and_spread, net, provenance, sentences, verdict_cell
+from bench.report.tables.cifar_depth import (
     PAPER,
     QUANTITIES,
     Variant,
@@ -20,11 +24,8 @@ from bench.report.cifar_depth import (
     paper_cells,
     setting,
 )
-from bench.report.curves import BOTH, SEEDS_DRAWN, of_seeds, unit_of
-from bench.report.inside import SEEDS, measured, not_theirs, titled, to_fill
-from bench.report.markdown import thousands
-from bench.report.page import Cell, Figure, Page, Section, Table, behind, cells
-from bench.report.runs import Found, mean_and_spread, net, provenance, sentences, verdict_cell
+from bench.report.tables.inside import SEEDS, measured, not_theirs, titled, to_fill
+from bench.report.verdicts import claims
 from bench.spec import Arch
 from bench.store import Finished, read_json
 from bench.studies import constructed_solution as study

@@ -6,7 +6,7 @@ import math
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from bench.report.chart import Chart
+from bench.report.figures.chart import Chart
 
 SCRIPTS = ("bokeh.min.js", "bokeh-api.min.js")
 

@@ -1,0 +1,1 @@
+"""What is drawn: charts as data, and pictures of them."""
