@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +16,9 @@ from bench.cluster import launch
 from bench.inside import Extension, Grid
 from bench.measure.beginning import first_below
 from bench.options import parse
+from bench.report import markdown
+from bench.report.runs import Found
+from bench.report.tables import loss_surface as surface_page
 from bench.report.tables import warmup as warmup_page
 from bench.report.tables.cifar_depth import Variant
 from bench.spec import Arch, RunSpec
@@ -46,6 +50,20 @@ def test_a_run_without_its_warm_up_has_its_page_here() -> None:
     other = replace(cold, recipe=replace(cold.recipe, lr=0.2))
     assert warmup_page.page_of(other) == replace(PAPER, changes=(("lr", "0.2"),))
     assert warmup_page.page_of(replace(warm, recipe=replace(warm.recipe, warmup_lr=0.02))) is None
+
+
+def test_a_seed_around_which_nothing_was_measured_is_not_missing() -> None:
+    """Three seeds of plain-20 are published, and the surface of one: the row is whole, and says nothing of the others."""
+    short = Variant("short", "cifar10", "all")
+    found = Found(finished_runs(pages.MEASURED), (pages.MEASURED,))
+    shallow = next(row for row in surface_page.rows(found, short) if row.arch == Arch("cifar", 20))
+    assert len(found.of(shallow.arch, short.spec)) >= len(shallow.runs) >= 1
+    text = markdown.render(surface_page.page(found, short))
+    assert all(run.spec.run_id in text for run in shallow.runs)
+    others = {run.spec.run_id for run in found.of(shallow.arch, short.spec)} - {run.spec.run_id for run in shallow.runs}
+    assert not any(run_id in text for run_id in others)
+    (done, wanted) = re.findall(r"plain-20 .* ([\d,]+) of ([\d,]+) \|", text)[0]
+    assert done == wanted
 
 
 def point(iteration: int, error: float) -> dict[str, float]:

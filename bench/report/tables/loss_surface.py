@@ -30,10 +30,11 @@ class Row:
 
     arch: Arch
     runs: tuple[FinishedRun, ...]
+    """Those around which some part is measured: what no one asked for is not missing."""
     lines: tuple[Surface, ...]
     planes: tuple[Surface, ...]
-    parts: int
-    """Parts that are finished, of all its runs."""
+    diverged: bool = False
+    """Whether there are runs, and none can be measured around."""
 
     @property
     def surfaces(self) -> tuple[Surface, ...]:
@@ -44,22 +45,20 @@ def rows(found: Found, variant: Variant) -> list[Row]:
     """A row for each net of the table, and for each other of which a surface is measured."""
     others = {run.spec.arch for run in found.runs.values() if run.spec.arch.family == "cifar"} - {*study.ARCHS}
     of_others = [_row(found, variant, arch) for arch in sorted(others, key=lambda arch: (arch.residual, arch.depth))]
-    return [*(_row(found, variant, arch) for arch in study.ARCHS), *(row for row in of_others if row.parts)]
+    return [*(_row(found, variant, arch) for arch in study.ARCHS), *(row for row in of_others if row.runs)]
 
 
 def _row(found: Found, variant: Variant, arch: Arch) -> Row:
     runs = found.of(arch, variant.spec)
     of_kind: dict[str, list[Surface]] = {"lines": [], "plane": []}
-    parts = 0
-    for run in runs:
-        whole = study.surface(run.spec)
-        here = [part for part in whole if found.find(part)]
-        parts += len(here)
-        for kind, members in of_kind.items() if here else ():
-            mine = tuple(part for part in whole if part.grid.kind == kind)
+    begun = [run for run in runs if any(found.find(part) for part in study.surface(run.spec))]
+    for run in begun:
+        for kind, members in of_kind.items():
+            mine = tuple(part for part in study.surface(run.spec) if part.grid.kind == kind)
             if (surface := basin.load(mine, *found.folders)) is not None:
                 members.append(surface)
-    return Row(arch, tuple(runs), tuple(of_kind["lines"]), tuple(of_kind["plane"]), parts)
+    diverged = bool(runs) and all(run.result.status == "diverged" for run in runs)
+    return Row(arch, tuple(begun), tuple(of_kind["lines"]), tuple(of_kind["plane"]), diverged)
 
 
 def variants(found: Found) -> set[Variant]:
@@ -86,8 +85,7 @@ NARROW = (0, 1, 3, 5, 7, 10)
 def _cells(row: Row, variant: Variant) -> tuple[Cell, ...]:
     lines, planes = row.lines, row.planes
     if not row.surfaces:
-        diverged = row.runs and all(run.result.status == "diverged" for run in row.runs)
-        word = "diverged" if diverged else "missing"
+        word = "diverged" if row.diverged else "missing"
         return cells(net(row.arch), Cell(word, word, manifest=_manifest(row, variant)), *[""] * 8, _points(row))
     found = cells(
         net(row.arch),
