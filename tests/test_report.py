@@ -151,6 +151,17 @@ def test_the_manifest_of_runs_says_all_that_the_records_hold(tmp_path: Path) -> 
     assert [spec.run_id for spec in plan.cifar_depth(options)] == [run.spec.run_id for run in made]
 
 
+def test_records_are_read_once_and_anew_when_they_are_written_anew(tmp_path: Path) -> None:
+    """A report asks for the same curves and provenance from many places, of ten thousand runs."""
+    run = made_up.run(tmp_path, cifar_depth.PAPER.spec(parse_arch("plain-20"), 0), 9.0)
+    assert run.metrics is run.metrics
+    assert run.provenance is run.provenance
+    run.folder.write_metrics(run.metrics[:1])
+    run.folder.note(restarts=7)
+    assert len(run.metrics) == 1
+    assert run.provenance["restarts"] == 7
+
+
 def test_a_cell_without_runs_says_how_to_fill_it() -> None:
     short = cifar_depth.Variant("short", "cifar10", "all")
     logs = {
