@@ -27,7 +27,7 @@ from bench.report.runs import (
     sentences,
     verdict_cell,
 )
-from bench.report.tables import change, third_party
+from bench.report.tables import change, point_by_point, third_party
 from bench.report.verdicts import claims
 from bench.report.verdicts.verdict import MISSING, Verdict, judge_bound, judge_errors
 from bench.spec import Arch, CifarRecipe, RunSpec, Schedule, Selection
@@ -309,6 +309,7 @@ def page(finished: dict[str, FinishedRun], variant: Variant, logs: dict[str, str
             _to_fill(all_rows, variant),
             third_party.WHERE if variant.dataset == "cifar10" else "",
             *(_figures(variant, all_rows) if any(row.runs for row in all_rows) else []),
+            *(point_by_point.section(all_rows) if variant.comparable else []),
             *_change(finished, variant, all_rows),
             *claims.section(claims.of_setting(setting(finished, variant)), variant.comparable),
             _definitions(variant),
