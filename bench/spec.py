@@ -90,7 +90,8 @@ class Recipe:
     bn_group: int | None = None
     """Images that share batch-norm statistics; None: the whole batch. The paper's GPUs saw 64 (CIFAR-10) and 32 each."""
     bn_statistics: Literal["moving", "recomputed"] = "moving"
-    """Open. What batch norm uses at test time: moving averages, or a plain average taken after training."""
+    """Open. What batch norm uses at test time: moving averages, which lag behind the weights while the learning rate is high,
+    or plain averages by the weights that are tested; of CIFAR nets at every evaluation point, else after training."""
     evaluate_every: int = 500
     """Iterations between evaluation points. Every second one is where Fig. 6 has its points, each 1,000 iterations."""
     precision: Precision = "fp32"

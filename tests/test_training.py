@@ -261,6 +261,30 @@ def test_validation_selects_nothing_but_is_reported(cifar10_folder: Path, tmp_pa
     ].keys()
 
 
+def test_what_batch_norm_is_tested_with_changes_no_weight(tmp_path: Path) -> None:
+    """Other errors at each point of evaluation from the same training, also where that is stopped and goes on."""
+    dataset = data.digits()
+    folders = []
+    for where, statistics, stop in (("a", "moving", -1), ("b", "recomputed", -1), ("c", "recomputed", 17)):
+        run = spec(bn_statistics=statistics, evaluate_every=10)
+        folder = RunFolder(tmp_path / where, run.run_id)
+        if stop > 0:
+            stops = iter([False] * stop + [True])
+            with pytest.raises(Interrupted):
+                loop.train(run, folder, MemoryFeed(run.cifar, dataset, CPU), CPU, should_stop=lambda: next(stops))  # noqa: B023
+        loop.train(run, folder, MemoryFeed(run.cifar, dataset, CPU), CPU)
+        folders.append(folder)
+    moving, recomputed, resumed = ([(p["train_loss"], p["test_error"]) for p in f.read_metrics()] for f in folders)
+    assert [loss for loss, _ in moving] == [loss for loss, _ in recomputed]
+    assert all(ours != theirs for (_, ours), (_, theirs) in zip(moving, recomputed, strict=True))
+    assert recomputed == resumed
+    a, b, c = map(weights, folders)
+    averages = {name for name in a if "running" in name or "tracked" in name}
+    assert all(torch.equal(a[name], b[name]) for name in set(a) - averages)
+    assert any(not torch.equal(a[name], b[name]) for name in averages)
+    assert all(torch.equal(b[name], c[name]) for name in b)
+
+
 def test_recomputed_batch_norm_is_a_plain_average(tmp_path: Path) -> None:
     from bench.training.augment import Normaliser
     from bench.training.evaluate import recompute_batch_norm

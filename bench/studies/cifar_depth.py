@@ -97,8 +97,8 @@ def deviations(spec: RunSpec) -> list[str]:
         said.append(f"Computed in {r.precision}; the paper's precision is single (`precision`).")
     if r.bn_statistics == "moving":
         said.append(
-            "Batch norm is tested with moving averages; the authors' ImageNet notes take a plain average after training "
-            "(`bn_statistics`)."
+            "Batch norm is tested with moving averages, which lag behind the weights while the learning rate is high; the "
+            "authors' ImageNet notes take a plain average after training (`bn_statistics`)."
         )
     return said
 
@@ -124,5 +124,10 @@ def choices(spec: RunSpec) -> list[str]:
         f"Images are normalised {r.normalise}, without division by a deviation (`normalise={r.normalise}`)."
         if r.normalise == "per-pixel"
         else f"Images are normalised {r.normalise} (`normalise={r.normalise}`).",
+        *(
+            ["Batch norm is tested with plain averages over training images (`bn_statistics=recomputed`)."]
+            if r.bn_statistics == "recomputed"
+            else []
+        ),
         "Batches are always full: epochs follow one another without a gap, and 64,000 iterations are 163.84 epochs.",
     ]

@@ -46,14 +46,21 @@ class Feed(Protocol):
     def train_error(self, net: nn.Module) -> float | None:
         """The same on the whole training set, not augmented; None where that is too much."""
 
-    def average_statistics(self, net: nn.Module) -> None:
-        """Replace batch norm's moving averages by plain averages over training images."""
+    def average_statistics(self, net: nn.Module, trained: bool) -> None:
+        """Replace batch norm's moving averages by plain averages over training images.
+
+        `trained`: after the last iteration, over all that the recipe says; else over few, or not at all where that takes long.
+        """
 
     def after(self, net: nn.Module, run: RunFolder, should_stop: Callable[[], bool]) -> None:
         """Whatever else is measured of the trained net, into the run's folder. Raises Interrupted."""
 
     def close(self) -> None:
         """End whatever loads in the background."""
+
+
+STATISTICS_BATCHES = 10
+"""Of which batch norm's statistics are averaged before a net is trained: moving averages are too old, not of too few images."""
 
 
 class MemoryFeed:
@@ -120,8 +127,9 @@ class MemoryFeed:
     def _error(self, net: nn.Module, data: Images) -> float:
         return error_rate(net, data, self.normalise, self.recipe.precision, self.processes)
 
-    def average_statistics(self, net: nn.Module) -> None:
-        recompute_batch_norm(net, self.train, self.normalise, self.recipe.batch)
+    def average_statistics(self, net: nn.Module, trained: bool) -> None:
+        images = self.train if trained else self.train[: STATISTICS_BATCHES * self.recipe.batch]
+        recompute_batch_norm(net, images, self.normalise, self.recipe.batch)
 
     def after(self, net: nn.Module, run: RunFolder, should_stop: Callable[[], bool]) -> None:
         pass

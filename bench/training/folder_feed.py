@@ -98,8 +98,10 @@ class FolderFeed:
         return None  # a second pass over 1.28 million images; the running error of the last epoch is reported
 
     @torch.no_grad()
-    def average_statistics(self, net: nn.Module) -> None:
+    def average_statistics(self, net: nn.Module, trained: bool) -> None:
         """Plain averages of mean and variance over training images, each process its part (the authors' notes)."""
+        if not trained:
+            return
         layers = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
         momenta = [layer.momentum for layer in layers]
         for layer in layers:

@@ -210,8 +210,8 @@ class _Run:
         now = self.now
         with self.clocked("evaluation"):
             self.processes.share_buffers(self.net)
-            if now.iteration == self.recipe.iterations and self.recipe.bn_statistics == "recomputed":
-                self.feed.average_statistics(self.net)
+            if self.recipe.bn_statistics == "recomputed":  # training itself never reads these statistics
+                self.feed.average_statistics(self.net, now.iteration == self.recipe.iterations)
             point: dict[str, Any] = {
                 "iteration": now.iteration,
                 "epoch": now.iteration * self.recipe.batch / self.feed.train_images,
