@@ -40,6 +40,11 @@ class Draw:
         return Draw(index, dy, dx, flip.bool())
 
 
+SEED_OF_STATISTICS = 1 << 31
+"""Draws the crops over which batch norm's statistics are averaged: other ones than those of any iteration. Images as they are
+would not do, since a net that has seen crops alone has other statistics on them."""
+
+
 @lru_cache(maxsize=2)  # two, for a batch of two epochs; a run that takes its batches in order keeps its epoch itself
 def epoch_draw(seed: int, epoch: int, images: int, padding: int) -> Draw:
     """The draws of one epoch: every image once, in random order, offsets and flips uniform. All (images,)."""

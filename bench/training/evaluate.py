@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.fx.experimental.optimization import fuse
 
 from bench.training import lanes
@@ -57,13 +56,3 @@ def error_rate(
         wrong += (logits.argmax(1) != part.labels).sum()
     net.train(training)
     return 100 * int(processes.total(wrong)) / len(data)
-
-
-def recompute_batch_norm(net: nn.Module, data: Images, normalise: Normaliser, batch: int) -> None:
-    """Replace moving averages by a plain average over the training images, as the authors did after training."""
-
-    def batches() -> Iterator[Tensor]:
-        for start in range(0, len(data) - batch + 1, batch):
-            yield normalise(data[start : start + batch].images)
-
-    torch.optim.swa_utils.update_bn(batches(), net)

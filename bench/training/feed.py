@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from bench.spec import CifarRecipe
 from bench.store import RunFolder
-from bench.training.augment import Augmenter, Draw, Normaliser, epoch_draw, packed_draw
+from bench.training.augment import SEED_OF_STATISTICS, Augmenter, Draw, Normaliser, epoch_draw, packed_draw
 from bench.training.data import Dataset, Images
-from bench.training.evaluate import error_rate, recompute_batch_norm
+from bench.training.evaluate import autocast, error_rate
 from bench.training.processes import ALONE, Processes
 
 
@@ -60,7 +60,7 @@ class Feed(Protocol):
 
 
 STATISTICS_BATCHES = 10
-"""Of which batch norm's statistics are averaged before a net is trained: moving averages are too old, not of too few images."""
+"""Of which batch norm's statistics are averaged while a net is trained: moving averages are too old, not of too few images."""
 
 
 class MemoryFeed:
@@ -128,8 +128,11 @@ class MemoryFeed:
         return error_rate(net, data, self.normalise, self.recipe.precision, self.processes)
 
     def average_statistics(self, net: nn.Module, trained: bool) -> None:
-        images = self.train if trained else self.train[: STATISTICS_BATCHES * self.recipe.batch]
-        recompute_batch_norm(net, images, self.normalise, self.recipe.batch)
+        batch = self.recipe.batch
+        draw = epoch_draw(SEED_OF_STATISTICS, 0, self.train_images, self.recipe.crop_padding).packed().to(self.device)
+        batches = draw.split(batch, 1)[: self.train_images // batch if trained else STATISTICS_BATCHES]
+        with autocast(self.device, self.recipe.precision):
+            torch.optim.swa_utils.update_bn((self.augment(part)[0] for part in batches), net)
 
     def after(self, net: nn.Module, run: RunFolder, should_stop: Callable[[], bool]) -> None:
         pass

@@ -17,7 +17,7 @@ from bench.images.loader import Batch, Loader
 from bench.spec import ImageNetRecipe, RunSpec
 from bench.store import RunFolder, Score, read_scores, write_scores
 from bench.testing import protocols
-from bench.training.augment import IMAGENET_MEAN, IMAGENET_STD
+from bench.training.augment import IMAGENET_MEAN, IMAGENET_STD, SEED_OF_STATISTICS
 from bench.training.evaluate import autocast
 from bench.training.processes import ALONE, Processes
 
@@ -111,8 +111,7 @@ class FolderFeed:
         net.train()
         group = self.recipe.bn_group or self.recipe.batch
         batch = group * self.processes.count
-        seed_of_statistics = 1 << 31  # other crops than those of any iteration
-        with self._load(seed_of_statistics, batch, 0, max(1, self.recipe.bn_images // batch)) as loader:
+        with self._load(SEED_OF_STATISTICS, batch, 0, max(1, self.recipe.bn_images // batch)) as loader:
             for found in loader:
                 with autocast(self.device, self.recipe.precision):
                     net(self._finish(found.images, found.colour))
