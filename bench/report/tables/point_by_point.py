@@ -58,7 +58,7 @@ def section(nets: Sequence[Net]) -> list[Part]:
     said = (
         f"At each iteration that both have a point at, every {STEP:,} of them: the paper's as read off Fig. 6, below its upper "
         "edge at 20 %; ours in the mean over seeds. *At most*: the largest difference, whichever way. At the high rate single "
-        "tests jump by a point or two, the paper's as ours. The paper does not say over which images its training error is; "
+        "tests jump. The paper does not say over which images its training error is; "
         "ours is over those since the point before."
     )
     return [Section("Point by point against the paper's curves", [grid(rows, HEADERS, range(1, len(HEADERS))), said])]
