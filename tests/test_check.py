@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 from conftest import ROOT
@@ -18,8 +19,10 @@ from bench.pages import MEASURED
 from bench.report import contents
 from bench.store import finished_runs
 
-RUN = sorted(run_id for run_id in finished_runs(MEASURED) if run_id.startswith("plain-20-short-s0-"))[0]
-FIRST = f"{finished_runs(MEASURED)[RUN].result.test_error:.2f}"
+SEEDS = {id_: run.result for id_, run in finished_runs(MEASURED).items() if id_.startswith("plain-20-short-s")}
+RUN = min(SEEDS)
+FIRST = f"{SEEDS[RUN].test_error:.2f}"
+MEAN = f"{fmean(result.test_error for result in SEEDS.values() if result.test_error):.2f}"
 """As the page of the short schedule has it, in its first row."""
 
 
@@ -91,7 +94,7 @@ with Image.open(ROOT / "tables" / PNG) as _picture:
 @pytest.mark.parametrize(
     ("name", "damage", "message"),
     [
-        (SHORT, lambda path: other_digit(path, FIRST, FIRST[:-1] + str((int(FIRST[-1]) + 1) % 10)), ":9: expected '"),
+        (SHORT, lambda path: other_digit(path, MEAN, MEAN[:-1] + str((int(MEAN[-1]) + 1) % 10)), ":9: expected '"),
         (SHORT, lambda path: path.write_text(path.read_text() + "\n"), "expected '', found '\\n'"),
         (SHORT, lambda path: path.write_text(path.read_text().rstrip("\n")), "\\n', found '"),
         (SHORT, Path.unlink, ": missing"),

@@ -311,7 +311,7 @@ def page(finished: dict[str, FinishedRun], variant: Variant, logs: dict[str, str
             *(_figures(variant, all_rows) if any(row.runs for row in all_rows) else []),
             *(point_by_point.section(all_rows) if variant.comparable else []),
             *_change(finished, variant, all_rows),
-            *claims.section(claims.of_setting(setting(finished, variant)), variant.comparable),
+            *claims.section(claims.of_setting(setting(finished, variant)), variant == PAPER),
             _definitions(variant),
             *sentences(runs, deviations, choices),
             *provenance(runs),

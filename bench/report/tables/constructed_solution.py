@@ -189,7 +189,7 @@ def page(found: Found, variant: Variant) -> Page:
             *([_figure(variant, all_rows, nets)] if trained else []),
             _exactness(nets),
             _seen(all_rows),
-            *claims.section(claims.of_setting(setting(found.runs, variant), TABLE), variant.comparable),
+            *claims.section(claims.of_setting(setting(found.runs, variant), TABLE), variant == PAPER),
             _definitions(variant),
             *sentences(trained, deviations, choices),
             *provenance([*trained, *(one.extension for one in nets)]),

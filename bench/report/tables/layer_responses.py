@@ -168,7 +168,7 @@ def page(found: Found, variant: Variant) -> Page:
             table(all_rows, variant),
             to_fill(missing, variant, TABLE),
             *([_figure(variant, all_rows)] if runs else []),
-            *claims.section(claims.of_setting(claimed(found, variant), TABLE), variant.comparable),
+            *claims.section(claims.of_setting(claimed(found, variant), TABLE), variant == PAPER),
             *_choices(all_rows, variant),
             _definitions(all_rows),
             *sentences(runs, deviations, choices),

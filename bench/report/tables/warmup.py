@@ -159,7 +159,7 @@ def page(found: Found, variant: Variant) -> Page:
             to_fill(not all(row.runs for row in all_rows), variant, TABLE),
             *([_figure(variant, all_rows)] if members else []),
             _seen(all_rows),
-            *claims.section([one for one in judged if one.claim.id in CLAIMS], variant.comparable),
+            *claims.section([one for one in judged if one.claim.id in CLAIMS], variant == PAPER),
             measured(
                 "*Training error*: over the images between two evaluation points, augmented, as the net saw them while it "
                 "learnt.",
