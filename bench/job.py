@@ -80,9 +80,9 @@ def format_report(run_id: str, report: Report) -> str:
     )
 
 
-def format_duration(seconds: float) -> str:
-    """`2 h 05 min`, `12 min`, `40 s`."""
-    if not math.isfinite(seconds):
+def format_duration(seconds: float | None) -> str:
+    """`2 h 05 min`, `12 min`, `40 s`; `?` where nobody knows."""
+    if seconds is None or not math.isfinite(seconds):
         return "?"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

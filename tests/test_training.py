@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -234,6 +235,39 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     os.replace(RunFolder(tmp_path, one.run_id).checkpoint, target.checkpoint)
     with pytest.raises(UserError, match="is a checkpoint of another run"):
         loop.train(two, target, MemoryFeed(two.cifar, data.digits(), CPU), CPU)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_speed_and_time_left_do_not_count_the_first_iteration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    """It compiles: a run whose first iteration takes 1,000 seconds and whose others take two has two for each that is left."""
+    clock = 0.0
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: clock))
+
+    class Slow(MemoryFeed):
+        taken = 0
+
+        def batch(self) -> tuple[torch.Tensor, torch.Tensor]:
+            nonlocal clock
+            self.taken += 1
+            clock += 1_000 if self.taken == 1 else 2
+            return super().batch()
+
+    run, dataset = spec(evaluate_every=10), data.digits()
+    folder = RunFolder(tmp_path, run.run_id)
+    if begun:
+        stops = iter([False, False, True])
+        with pytest.raises(Interrupted):
+            loop.train(run, folder, Slow(run.cifar, dataset, CPU), CPU, should_stop=lambda: next(stops))
+    said: dict[int, loop.Report] = {}
+    loop.train(run, folder, Slow(run.cifar, dataset, CPU), CPU, lambda report: said.update({report.iteration: report}))
+    first = 4 if begun else 1
+    assert said[first].seconds_left is None
+    for iteration in (first + 1, 10, 29):
+        assert said[iteration].seconds_left == 2 * (30 - iteration)
+        assert said[iteration].images_per_second == run.recipe.batch / 2
+    assert {point["images_per_second"] for point in folder.read_metrics()} == {run.recipe.batch / 2}
 
 
 def test_a_run_is_held_by_one_process(tmp_path: Path) -> None:

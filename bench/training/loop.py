@@ -40,7 +40,8 @@ class Report:
     test_error: float | None
     """Percent, of the last evaluation point."""
     images_per_second: float
-    seconds_left: float
+    seconds_left: float | None
+    """None after the first iteration alone, which compiles: what the others will take is not known yet."""
     evaluated: bool
     """Whether this report is of an evaluation point."""
     waiting: float = 0.0
@@ -144,6 +145,7 @@ class _Run:
         self.diverged = False
         self.started = self.clock = self.step_clock = time.monotonic()
         self.here_images, self.here_seconds = 0, 0.0  # of this attempt, for images/s
+        self.first_seconds = 0.0  # of this attempt's first iteration, which compiles or captures
         self.seconds_saving = 0.0
 
     @property
@@ -171,7 +173,8 @@ class _Run:
         now.iteration += 1
         self.here_images += recipe.batch
         if first:
-            self.note("first", time.monotonic() - self.started)
+            self.first_seconds = time.monotonic() - self.step_clock
+            self.note("first", self.first_seconds)
         if self.warming_up:
             self.watch_warmup(int(self.processes.total(self.iteration.last_wrong.clone())))
 
@@ -235,15 +238,17 @@ class _Run:
             on_report(self.report(evaluated))
 
     def rate(self) -> float:
-        """Training images per second of this attempt, evaluation left out."""
-        return self.here_images / self.here_seconds if self.here_seconds else 0.0
+        """Training images per second of this attempt, its first iteration and evaluation left out."""
+        seconds = self.here_seconds - self.first_seconds
+        return (self.here_images - self.recipe.batch) / seconds if seconds > 0 else 0.0
 
     def report(self, evaluated: bool) -> Report:
         now, total = self.now, self.recipe.iterations
         last = now.metrics[-1] if now.metrics else None
         fresh = evaluated and last is not None and not self.diverged
-        here = time.monotonic() - self.started
-        left = (total - now.iteration) * self.recipe.batch * here / max(self.here_images, 1)
+        here = time.monotonic() - self.started - self.first_seconds
+        images = self.here_images - self.recipe.batch
+        left = (total - now.iteration) * self.recipe.batch * here / images if images > 0 else None
         return Report(
             iteration=now.iteration,
             iterations=total,
