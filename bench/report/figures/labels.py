@@ -26,8 +26,11 @@ def spread(wanted: Sequence[float], gap: float) -> list[float]:
 
 
 def name_ends(axis: Axes, panel: Panel) -> None:
-    """Write at the right end of each curve what it is, with room between the lines; an arrow where it left the panel."""
-    top = panel.y.high
+    """Write at the right end of each curve what it is, with room between the lines; an arrow where it left the panel.
+
+    A curve may end where another goes on: what lies behind its name is paler.
+    """
+    top, behind = panel.y.high, {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.5}
     named = [
         (f"{series.end} ↑" if series.y[-1] > top else series.end, (series.x[-1], min(top, series.y[-1])))
         for series in panel.series
@@ -39,7 +42,7 @@ def name_ends(axis: Axes, panel: Panel) -> None:
     for (name, where), end, y in zip(named, ends, spread(ends, 1.15 * SIZE / pixel), strict=True):
         axis.annotate(
             name, where, (8, (y - end) * pixel), textcoords="offset points", va="center", size=SIZE, color="0.2",
-            annotation_clip=False,
+            annotation_clip=False, bbox=behind, zorder=4,
         )  # fmt: skip
 
 

@@ -68,7 +68,7 @@ def against_depth(points: Sequence[Point], others: Sequence[Point] = ()) -> Char
         for residual, family, shade in ((False, "plain", PLAIN), (True, "residual", RESIDUAL)):
             found = [(p.depth, p.ours, p.net) for p in others if (p.word, p.residual) == (word, residual) and p.ours]
             if found:
-                style = Style(0, marker="x" if word == "another protocol" else "diamond", order=1)
+                style = Style(0, opacity=0.45, marker="x" if word == "another protocol" else "diamond", order=1)
                 series.append(_values(family, f"others, {word}", found, shade, style))
     depths = sorted({p.depth for p in (*points, *others)})
     return Chart([Panel("", Axis("layers", 0.8 * depths[0], 1.25 * depths[-1], True, depths), _errors(series), series)])
