@@ -20,8 +20,8 @@ from bench.studies import imagenet as imagenet_study
 
 if TYPE_CHECKING:
     from bench.options import Options
-    from bench.report.tables.cifar_depth import Variant as Variant
     from bench.report.tables.imagenet import Variant as ImageNetVariant
+    from bench.report.variant import Variant as Variant
 
 Finished: TypeAlias = dict[str, FinishedRun]
 
@@ -39,7 +39,7 @@ def cifar_depth(options: Options) -> tuple[RunSpec, ...]:
 
 def inside(table: str, options: Options) -> tuple[Variant, tuple[Spec, ...]]:
     """The page and the work of a table that looks inside CIFAR nets, narrowed by --only. Raises UserError."""
-    from bench.report.tables.cifar_depth import Variant
+    from bench.report.variant import Variant
 
     dataset = options.dataset or study.DEFAULT_DATASET[options.schedule]
     if dataset not in ("cifar10", "digits"):

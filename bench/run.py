@@ -70,9 +70,10 @@ def cifar_depth(options: Options) -> int:
     """Table 6: plan its runs, send those without a result, write the pages from all that are finished."""
     specs = plan.cifar_depth(options)
     from bench.report.tables import cifar_depth as report
+    from bench.report.variant import Variant
 
     def show(finished: plan.Finished, results: Path) -> None:
-        for variant in {report.Variant.of(spec): None for spec in specs}:
+        for variant in {Variant.of(spec): None for spec in specs}:
             page = report.page(finished, variant, plan.unfinished_logs(specs, results))
             _put(page, options, report.render_terminal(finished, variant))
 
@@ -119,10 +120,11 @@ def gradients(options: Options) -> int:
     specs = plan.gradients(options)
     from bench.report.runs import Found
     from bench.report.tables import gradients as report
+    from bench.report.tables.gradient_rows import Variant
 
     def show(finished: plan.Finished, results: Path) -> None:
         found = Found(finished, (results, MEASURED))
-        for variant in {report.Variant.of(spec): None for spec in specs}:
+        for variant in {Variant.of(spec): None for spec in specs}:
             _put(report.page(found, variant), options, report.render_terminal(found, variant))
 
     return fill("gradients", specs, options, show)

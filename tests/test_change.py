@@ -9,11 +9,12 @@ import pytest
 
 from bench.report.page import Table
 from bench.report.tables import change, cifar_depth
+from bench.report.variant import Variant
 from bench.spec import Arch
 
 NET = Arch("cifar", 20, "A")
-SHORT = cifar_depth.Variant("short", "cifar10", "all")
-HALF = cifar_depth.Variant("short", "cifar10", "all", (("precision", "bf16"),))
+SHORT = Variant("short", "cifar10", "all")
+HALF = Variant("short", "cifar10", "all", (("precision", "bf16"),))
 
 
 @pytest.mark.parametrize(

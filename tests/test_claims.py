@@ -17,9 +17,10 @@ from bench import changes, run
 from bench.measure.cost import Cost
 from bench.report import published
 from bench.report.runs import Found
-from bench.report.tables import cifar_depth, gradients, imagenet
 from bench.report.tables import complexity as counted
+from bench.report.tables import gradient_rows, imagenet
 from bench.report.tables.claims import families, short
+from bench.report.variant import PAPER, Variant
 from bench.report.verdicts import claims, hypothesis
 from bench.report.verdicts.claims import CAUTION, Judged, explain, judge, papers_spread
 from bench.report.verdicts.hypothesis import ALPHA, Sample, add, holm
@@ -121,15 +122,15 @@ def test_the_runs_of_a_claim_are_runs_of_its_study(claim: Claim) -> None:
     table = RUNS_OF.get(claim.table, claim.table)
     schedule = claim.only_at or "paper"
     if table == "cifar_depth":
-        setting = cifar_depth.setting({}, cifar_depth.Variant(schedule, "cifar10", "all"))
+        setting = Variant(schedule, "cifar10", "all").setting({})
         runs = study.runs(schedule, 2)
     elif table == "gradients":
-        setting = gradients.claimed(Found({}, ()), gradients.PAPER)
+        setting = gradient_rows.PAPER.setting(Found({}, ()))
         works = gradient_study.works(schedule, "cifar10", range(2))
         runs = tuple(one.run for one in works if gradient_study.watched(one.run) == one)  # as in the paper
     else:
         variant = imagenet.Variant(STUDIES[table], schedule)
-        setting, runs = imagenet.setting({}, variant), variant.specs(2)
+        setting, runs = variant.setting({}), variant.specs(2)
     assert claim.nets
     for net in claim.nets:
         wanted = setting.wanted(net, seed=1)
@@ -478,14 +479,14 @@ def curve(start: int) -> list[dict[str, float]]:
     return [{"epoch": float(epoch), "train_error": 90.1 if epoch < start else 50.0} for epoch in range(1, 11)]
 
 
-def word_of(results: Path, claim: str, variant: cifar_depth.Variant = cifar_depth.PAPER) -> tuple[str, str]:
-    judged = claims.of_setting(cifar_depth.setting(finished_runs(results), variant))
+def word_of(results: Path, claim: str, variant: Variant = PAPER) -> tuple[str, str]:
+    judged = claims.of_setting(variant.setting(finished_runs(results)))
     found = next(j for j in judged if j.claim.id == claim)
     return found.word, " ".join(found.notes)
 
 
 def test_the_warm_up_is_judged_on_runs_with_and_without(tmp_path: Path) -> None:
-    setting = cifar_depth.setting({}, cifar_depth.PAPER)
+    setting = PAPER.setting({})
     for seed in range(5):
         write(tmp_path, setting.wanted(PLAIN[110], seed), curve(99), test_error=90.0)
         error = 6.6 + 0.01 * seed
@@ -496,27 +497,27 @@ def test_the_warm_up_is_judged_on_runs_with_and_without(tmp_path: Path) -> None:
         write(tmp_path, setting.wanted(COLD_110, seed), curve(4 + seed % 2), test_error=error)
     assert word_of(tmp_path, "110-starts-late")[0] == "holds"
     assert word_of(tmp_path, "110-ends-alike")[0] == "holds"
-    cold = cifar_depth.Variant("paper", "cifar10", "all", COLD_110.changes)
+    cold = Variant("paper", "cifar10", "all", COLD_110.changes)
     assert word_of(tmp_path, "110-ends-alike", cold)[0] == "not run"  # there the two nets are one
     assert word_of(tmp_path, "plain-110-fails", cold)[0] == "holds"  # the same runs: no other setting
     assert [family.page for family in families(finished_runs(tmp_path)) if "=" in family.page] == []
 
 
 def test_a_net_that_never_starts_is_as_late_as_its_run_is_long(tmp_path: Path) -> None:
-    setting = cifar_depth.setting({}, cifar_depth.PAPER)
+    setting = PAPER.setting({})
     write(tmp_path, setting.wanted(COLD_110), curve(99), test_error=90.0)
-    again = cifar_depth.setting(finished_runs(tmp_path), cifar_depth.PAPER)
+    again = PAPER.setting(finished_runs(tmp_path))
     assert again.values("epochs_to_start", COLD_110) == (10.0,)
 
 
 def test_a_run_that_diverged_counts_as_guessing(tmp_path: Path) -> None:
-    setting = cifar_depth.setting({}, cifar_depth.PAPER)
+    setting = PAPER.setting({})
     for seed in range(3):
         write(tmp_path, setting.wanted(PLAIN[110], seed), curve(9)[:2], status="diverged")
     word, notes = word_of(tmp_path, "plain-110-fails")
     assert word == "holds"
     assert "Runs that diverged count as guessing: 3 of plain-110." in notes
-    setting = cifar_depth.setting(finished_runs(tmp_path), cifar_depth.PAPER)
+    setting = PAPER.setting(finished_runs(tmp_path))
     assert setting.values("test_error", PLAIN[110]) == (90.0, 90.0, 90.0)
     assert setting.values("epochs_to_start", PLAIN[110]) == ()
 
@@ -534,7 +535,7 @@ def test_imagenet_is_judged_under_its_tables_protocol(tmp_path: Path, plain: flo
         )
         write_scores(RunFolder(tmp_path, spec.run_id).evaluation, {"10-crop": Score(wrong, wrong // 4, 50_000)})
     finished = finished_runs(tmp_path)
-    words = {j.claim.id: j for j in claims.of_setting(imagenet.setting(finished, variant))}
+    words = {j.claim.id: j for j in claims.of_setting(variant.setting(finished))}
     assert words["resnet-34-over-plain"].word == words["plain-34-worse"].word == "holds"
     half = stats.t.ppf(0.975, 2) * 0.1 * np.sqrt(2 * (1 + 1 / 3))
     said = f"the paper's 3.5 points lie {fits} the 95 % prediction interval of ours, {plain - 25.03:.2f} ± {half:.2f}."
@@ -582,7 +583,7 @@ def test_the_plan_names_claims_and_runs(tmp_path: Path, capsys: pytest.CaptureFi
     said = capsys.readouterr().out
     assert all(f"  {claim.id} " in said for claim in CLAIMS if claim.only_at != "short")
     assert "ResNet-110 without warm-up has 0" in said
-    setting = cifar_depth.setting({}, cifar_depth.PAPER)
+    setting = PAPER.setting({})
     assert setting.wanted(COLD_110, 1).run_id in said
     assert not (tmp_path / "t").exists()
 

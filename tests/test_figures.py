@@ -14,6 +14,7 @@ from bench.report.figures.chart import Axis, Chart, Panel, Series, Style
 from bench.report.figures.labels import spread
 from bench.report.page import Page
 from bench.report.tables import cifar_depth, complexity, imagenet, third_party
+from bench.report.variant import PAPER, Variant
 from bench.spec import Arch
 from bench.store import finished_runs
 from bench.studies.imagenet import STUDIES
@@ -25,15 +26,15 @@ MEASURED = ROOT / "tables" / "measured"
 def charts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Chart]:
     """Every figure: from the committed runs, and from made-up ones that lie near each other where none are committed."""
     results = tmp_path_factory.mktemp("results")
-    short = cifar_depth.Variant("short", "cifar10", "all")
+    short = Variant("short", "cifar10", "all")
     archs = [arch for arch in cifar_depth.ARCHS if arch.name != "plain-110"]
-    full = made_up.runs(results, [cifar_depth.PAPER.spec(arch, seed) for arch in archs for seed in range(4)])
-    full |= made_up.runs(results, [cifar_depth.PAPER.spec(Arch("cifar", 110), 0)], 75)
+    full = made_up.runs(results, [PAPER.spec(arch, seed) for arch in archs for seed in range(4)])
+    full |= made_up.runs(results, [PAPER.spec(Arch("cifar", 110), 0)], 75)
     two = imagenet.Variant(STUDIES["imagenet_plain_vs_residual"], "paper")
     large = made_up.runs(results, two.specs(), 25.0)
     pages: list[Page] = [
         cifar_depth.page(finished_runs(MEASURED), short, {}),
-        cifar_depth.page(full, cifar_depth.PAPER, {}),
+        cifar_depth.page(full, PAPER, {}),
         complexity.page(complexity.load(MEASURED / "complexity.json")),
         imagenet.page(large, two, []),
         third_party.page(),

@@ -25,7 +25,9 @@ from bench.measure.layers import convolutions
 from bench.nets import build_for_run
 from bench.report import markdown
 from bench.report.runs import Found
+from bench.report.tables import gradient_findings as findings
 from bench.report.tables import gradients as pages
+from bench.report.tables.gradient_rows import PAPER, Row
 from bench.report.verdicts import claims
 from bench.spec import Arch, RunSpec, parse_arch
 from bench.store import Finished, RunFolder, finished, finished_runs, read_lines, write_lines
@@ -238,7 +240,7 @@ def test_what_vanishes_and_what_does_not(
     tmp_path: Path, digits: MemoryFeed, name: str, batch_norm: bool, scale: float, ahead: str, back: str
 ) -> None:
     point = first(spec(name, batch_norm, scale), tmp_path, digits)
-    assert (pages.word(forward(point)), pages.word(backward(point))) == (ahead, back)
+    assert (findings.word(forward(point)), findings.word(backward(point))) == (ahead, back)
 
 
 def test_without_batch_norm_weights_times_gradient_are_the_same_in_every_layer(
@@ -339,16 +341,16 @@ def test_a_damaged_file_is_named(tmp_path: Path, digits: MemoryFeed) -> None:
         flow.read(folder)
 
 
-def row(one: Finished[GradientRun]) -> pages.Row:
-    return pages.Row(one.spec.arch, Condition(one.spec.batch_norm, one.spec.init_scale), (one,))
+def row(one: Finished[GradientRun]) -> Row:
+    return Row(one.spec.arch, Condition(one.spec.batch_norm, one.spec.init_scale), (one,))
 
 
 def test_what_is_seen_is_what_was_measured(results: Path) -> None:
     """Each sentence beside the net of which it is true, and with the conditions swapped, where it must fail."""
     with_norm, half, twice = map(row, runs(results))
 
-    def seen(*all_rows: pages.Row) -> dict[str, str]:
-        return {finding.sentence: pages._seen(finding, all_rows)[-1] for finding in pages.FINDINGS}
+    def seen(*all_rows: Row) -> dict[str, str]:
+        return {cells[0].text: cells[-1].text for cells in findings.table(all_rows).rows}
 
     vanish = "Without it, from half of He's weights, signals of plain nets vanish forward"
     explode = "... and their gradients explode backward."
@@ -358,7 +360,7 @@ def test_what_is_seen_is_what_was_measured(results: Path) -> None:
     swapped = seen(replace(half, condition=twice.condition), replace(twice, condition=half.condition))
     assert (swapped[vanish], swapped[explode]) == ("no: not at 20 layers", "no: not at 20 layers")
     assert swapped[healthy] == "missing"
-    partly = seen(with_norm, pages.Row(Arch("cifar", 56), Condition(True, 1.0), ()))
+    partly = seen(with_norm, Row(Arch("cifar", 56), Condition(True, 1.0), ()))
     assert partly[healthy] == "yes, as far as measured"
     assert with_norm.shares[0] > 0
 
@@ -374,7 +376,7 @@ def test_the_claims_are_judged_on_the_lowest_ratio_of_a_run(tmp_path: Path, resu
             write_lines(where.points, tilt)
 
     def words() -> dict[str, str]:
-        setting = pages.claimed(Found({}, (tmp_path,)), pages.PAPER)
+        setting = PAPER.setting(Found({}, (tmp_path,)))
         return {judged.claim.id: judged.word for judged in claims.of_setting(setting)}
 
     assert words()["gradients-healthy"] == "holds"
@@ -386,9 +388,9 @@ def test_the_claims_are_judged_on_the_lowest_ratio_of_a_run(tmp_path: Path, resu
 
 
 def test_a_page_with_nothing_measured_says_so_and_how_to_fill_it() -> None:
-    page = markdown.render(pages.page(Found({}, ()), pages.PAPER))
+    page = markdown.render(pages.page(Found({}, ()), PAPER))
     assert "`python bench/run.py --table gradients`" in page
-    assert sum("| missing |" in line.replace("  ", "") for line in page.splitlines()) == 36 + len(pages.FINDINGS)
+    assert sum("| missing |" in line.replace("  ", "") for line in page.splitlines()) == 36 + len(findings.FINDINGS)
     assert "8.9e-16" in page
     assert "6.4e+08" in page
 

@@ -18,7 +18,7 @@ from bench.options import parse
 from bench.report import html
 from bench.report.html import Book
 from bench.report.page import Page, Patch
-from bench.report.tables import cifar_depth
+from bench.report.variant import PAPER
 from bench.spec import parse_arch
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -35,7 +35,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("plain-20", "plain-56", "resnet-20-A", "resnet-56-A"):
         for seed in range(3):
             facts = {"code": {"commit": "c" * 40, "patch": PATCH}, "device": {"kind": "cpu", "name": "<b>bold</b>"}}
-            spec = cifar_depth.PAPER.spec(parse_arch(name), seed)
+            spec = PAPER.spec(parse_arch(name), seed)
             made_up.run(command.results, spec, 8.6 + 0.1 * seed, facts if name == "resnet-20-A" else None)
     assert f"wrote {command.tables / 'report.html'}" in command("--table", "cifar_depth", "--report").stdout
     return command.tables / "report.html"
@@ -208,7 +208,7 @@ def test_a_cell_opens_its_manifest_by_mouse_and_by_keyboard(desktop: Any) -> Non
     button.click()
     assert sheet.is_visible()
     text = sheet.inner_text()
-    specs = [cifar_depth.PAPER.spec(parse_arch("resnet-20-A"), seed) for seed in range(3)]
+    specs = [PAPER.spec(parse_arch("resnet-20-A"), seed) for seed in range(3)]
     for said in (
         "3 runs, seeds 0 to 2",
         *(spec.run_id for spec in specs),

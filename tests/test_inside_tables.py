@@ -20,7 +20,7 @@ from bench.report import markdown
 from bench.report.runs import Found
 from bench.report.tables import loss_surface as surface_page
 from bench.report.tables import warmup as warmup_page
-from bench.report.tables.cifar_depth import Variant
+from bench.report.variant import Variant
 from bench.spec import Arch, RunSpec
 from bench.store import finished_runs
 from bench.studies import INSIDE, cifar_depth, constructed_solution, loss_surface, warmup

@@ -11,6 +11,7 @@ from bench.report import markdown, published
 from bench.report.page import Page
 from bench.report.tables import cifar_depth, point_by_point
 from bench.report.tables.point_by_point import Pair, pairs, section
+from bench.report.variant import PAPER, Variant
 from bench.report.verdicts.verdict import MISSING
 from bench.spec import parse_arch
 
@@ -26,7 +27,7 @@ def row(results: Path, *shifts: float) -> cifar_depth.Row:
     """A seed for each shift, whose curves are the paper's that far up, with a point every 500 iterations."""
     runs = []
     for seed, shift in enumerate(shifts):
-        run = made_up.run(results, cifar_depth.PAPER.spec(NET, seed), 8.75)
+        run = made_up.run(results, PAPER.spec(NET, seed), 8.75)
         run.folder.write_metrics(
             [
                 {
@@ -69,8 +70,8 @@ def test_the_largest_difference_has_its_sign(tmp_path: Path) -> None:
 def test_it_stands_on_pages_of_the_papers_runs_alone(tmp_path: Path) -> None:
     shown = row(tmp_path, 0.0)
     finished = {run.spec.run_id: run for run in shown.runs}
-    assert "Point by point" in cifar_depth.render(finished, cifar_depth.PAPER, {})
-    short = cifar_depth.Variant("short", "cifar10", "all")
+    assert "Point by point" in cifar_depth.render(finished, PAPER, {})
+    short = Variant("short", "cifar10", "all")
     run = made_up.run(tmp_path, short.spec(NET, 0), 17.0)
     assert "Point by point" not in cifar_depth.render({run.spec.run_id: run}, short, {})
     assert section([cifar_depth.Row(NET, (), (), MISSING)]) == []

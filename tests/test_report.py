@@ -19,6 +19,7 @@ from bench.options import parse
 from bench.report import markdown, terminal
 from bench.report.page import Cell, Page, Part, Section, Table, cells, grid
 from bench.report.tables import cifar_depth, complexity
+from bench.report.variant import PAPER, Variant
 from bench.spec import parse_arch
 
 MEASURED = ROOT / "tables" / "measured"
@@ -124,7 +125,7 @@ def test_the_manifest_of_runs_says_all_that_the_records_hold(tmp_path: Path) -> 
         "restarts": 2,
     }
     arch = parse_arch("resnet-20-A")
-    variant = cifar_depth.Variant("short", "cifar10", "all", (("bn_group", "64"),))
+    variant = Variant("short", "cifar10", "all", (("bn_group", "64"),))
     made = [made_up.run(tmp_path, variant.spec(arch, seed), 9.5 + seed, facts if seed else None) for seed in range(3)]
     table = next(cifar_depth.page({run.spec.run_id: run for run in made}, variant, {}).tables)
     row = next(row for row in table.rows if row[0].text == "ResNet-20")
@@ -153,7 +154,7 @@ def test_the_manifest_of_runs_says_all_that_the_records_hold(tmp_path: Path) -> 
 
 def test_records_are_read_once_and_anew_when_they_are_written_anew(tmp_path: Path) -> None:
     """A report asks for the same curves and provenance from many places, of ten thousand runs."""
-    run = made_up.run(tmp_path, cifar_depth.PAPER.spec(parse_arch("plain-20"), 0), 9.0)
+    run = made_up.run(tmp_path, PAPER.spec(parse_arch("plain-20"), 0), 9.0)
     assert run.metrics is run.metrics
     assert run.provenance is run.provenance
     run.folder.write_metrics(run.metrics[:1])
@@ -163,12 +164,12 @@ def test_records_are_read_once_and_anew_when_they_are_written_anew(tmp_path: Pat
 
 
 def test_a_cell_without_runs_says_how_to_fill_it() -> None:
-    short = cifar_depth.Variant("short", "cifar10", "all")
+    short = Variant("short", "cifar10", "all")
     logs = {
-        cifar_depth.PAPER.spec(parse_arch("plain-56"), 1).run_id: "/some/log.txt",
+        PAPER.spec(parse_arch("plain-56"), 1).run_id: "/some/log.txt",
         short.spec(parse_arch("plain-20"), 0).run_id: "/another/log.txt",
     }
-    table = next(cifar_depth.page({}, cifar_depth.PAPER, logs).tables)
+    table = next(cifar_depth.page({}, PAPER, logs).tables)
     texts = {row[0].text: whole(row[4].manifest.parts()) for row in table.rows if row[4].manifest}
     assert "`/some/log.txt`" in texts["plain-56"]
     assert "--only plain-20\n" in texts["plain-20"]
@@ -176,7 +177,7 @@ def test_a_cell_without_runs_says_how_to_fill_it() -> None:
 
 
 def test_the_papers_number_says_where_it_stands_and_what_others_report() -> None:
-    table = next(cifar_depth.page({}, cifar_depth.PAPER, {}).tables)
+    table = next(cifar_depth.page({}, PAPER, {}).tables)
     cell = next(row[2] for row in table.rows if row[0].text == "ResNet-56")
     assert cell.manifest
     text = whole(cell.manifest.parts())

@@ -17,7 +17,8 @@ from bench.report import published
 from bench.report.published import PublishedNumber
 from bench.report.runs import other_images
 from bench.report.tables import cifar_depth, imagenet
-from bench.report.tables.cifar_depth import PAPER, Variant, judge
+from bench.report.tables.cifar_depth import judge
+from bench.report.variant import PAPER, Variant
 from bench.report.verdicts.verdict import (
     ERROR_WORDS,
     best_of,

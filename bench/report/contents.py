@@ -16,6 +16,7 @@ from bench.report.tables import (
     claims,
     complexity,
     constructed_solution,
+    gradient_rows,
     gradients,
     harness,
     imagenet,
@@ -26,7 +27,7 @@ from bench.report.tables import (
     throughput,
     warmup,
 )
-from bench.report.tables.cifar_depth import Variant
+from bench.report.variant import PAPER, Variant
 from bench.store import FinishedRun, evaluations
 from bench.studies.imagenet import STUDIES
 
@@ -62,7 +63,7 @@ def _cifar_depth(material: Material) -> Iterator[Page]:
 
 
 def _ordered(variants: set[Variant]) -> list[Variant]:
-    return [cifar_depth.PAPER, *sorted(variants - {cifar_depth.PAPER}, key=lambda variant: variant.name)]
+    return [PAPER, *sorted(variants - {PAPER}, key=lambda variant: variant.name)]
 
 
 def _inside(
@@ -73,8 +74,8 @@ def _inside(
 
 
 def _gradients(material: Material) -> Iterator[Page]:
-    others = gradients.variants(material.found) - {gradients.PAPER}
-    for variant in (gradients.PAPER, *sorted(others, key=lambda variant: variant.name)):
+    others = gradient_rows.variants(material.found) - {gradient_rows.PAPER}
+    for variant in (gradient_rows.PAPER, *sorted(others, key=lambda variant: variant.name)):
         yield gradients.page(material.found, variant)
 
 

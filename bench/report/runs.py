@@ -81,6 +81,10 @@ MATCH = (
     "`match` means that the 95 % interval of the difference between the two trainings holds 0, and reaches at most 0.75 points "
     "either way ([the rule](../REPRODUCE.md#how-to-read-a-verdict), and [how often it errs](calibration.md))."
 )
+NOT_THEIRS = (
+    "**These are not the paper's runs**: the schedule or the data differ, so that the errors must not be held against "
+    "the printed ones, and every verdict is `not comparable`. The paper's numbers stand beside them for orientation."
+)
 SAMPLING = (
     "the 95 % interval (Wilson) that the size of the test set alone leaves. It holds other images, not other trainings: no "
     "verdict counts it, since the paper's test set is ours."

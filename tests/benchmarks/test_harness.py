@@ -19,7 +19,7 @@ from conftest import Command
 from slurm_site import Site, Table
 
 from bench.measure.ceilings import cores
-from bench.report.tables.cifar_depth import PAPER
+from bench.report.variant import PAPER
 from bench.spec import FORMAT
 from bench.store import Result, RunFolder, finished_runs
 from bench.studies.cifar_depth import ARCHS

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
 from statistics import fmean
 
-from bench import changes
-from bench.changes import Changes
 from bench.report import manifest, markdown, published, terminal
 from bench.report.figures import curves, points
 from bench.report.figures.chart import Chart
@@ -18,6 +14,7 @@ from bench.report.markdown import thousands
 from bench.report.page import Cell, Figure, Manifest, Page, Part, Section, Table, behind, cells
 from bench.report.runs import (
     MATCH,
+    NOT_THEIRS,
     SAMPLING,
     difference,
     mean_and_spread,
@@ -28,70 +25,12 @@ from bench.report.runs import (
     verdict_cell,
 )
 from bench.report.tables import change, point_by_point, third_party
+from bench.report.variant import PAPER, Variant
 from bench.report.verdicts import claims
 from bench.report.verdicts.verdict import MISSING, Verdict, judge_bound, judge_errors
-from bench.spec import Arch, CifarRecipe, RunSpec, Schedule, Selection
+from bench.spec import Arch, Schedule
 from bench.store import FinishedRun
-from bench.studies.cifar_depth import (
-    ARCHS,
-    CITED,
-    DEFAULT_DATASET,
-    PUBLISHED,
-    choices,
-    deviations,
-    recipe,
-)
-
-
-@dataclass(frozen=True)
-class Variant:
-    """What separates one page of this table from another: rows of different variants never meet."""
-
-    schedule: Schedule
-    dataset: str
-    selection: Selection
-    changes: Changes = ()
-    """Fields of the recipe that are not what the study has."""
-
-    @staticmethod
-    def of(spec: RunSpec) -> Variant:
-        base = recipe(spec.arch, spec.recipe.schedule, spec.dataset, spec.cifar.selection)
-        found = changes.between(base, spec.recipe)
-        return Variant(spec.recipe.schedule, spec.dataset, spec.cifar.selection, found)
-
-    @property
-    def name(self) -> str:
-        """`cifar_depth`, `cifar_depth.short`, ...: the file name of page and figure."""
-        return self.page("cifar_depth")
-
-    def page(self, table: str) -> str:
-        """The same of another table of such runs."""
-        parts = [table]
-        if self.schedule != "paper":
-            parts.append(self.schedule)
-        if self.dataset != DEFAULT_DATASET[self.schedule]:
-            parts.append(self.dataset)
-        if self.selection != "all":
-            parts.append(self.selection)
-        return ".".join([*parts, *(f"{name}={value}" for name, value in self.changes)])
-
-    @property
-    def comparable(self) -> bool:
-        """Whether its errors may be held against the paper's."""
-        whole = self.schedule == "paper" and self.dataset == "cifar10" and self.selection == "all"
-        return whole and changes.comparable(self.changes)
-
-    def spec(self, arch: Arch, seed: int) -> RunSpec:
-        return RunSpec(arch, _recipe(self, arch), self.dataset, seed)
-
-
-@cache
-def _recipe(variant: Variant, arch: Arch) -> CifarRecipe:
-    """What the nets of a page are trained by; asked for every run of every page."""
-    return changes.apply(recipe(arch, variant.schedule, variant.dataset, variant.selection), variant.changes)
-
-
-PAPER = Variant("paper", "cifar10", "all")
+from bench.studies.cifar_depth import ARCHS, CITED, PUBLISHED, choices, deviations
 
 
 @dataclass(frozen=True)
@@ -207,8 +146,8 @@ def _manifest(row: Row, variant: Variant, logs: dict[str, str]) -> Manifest:
     """What stands behind the row."""
     title, runs = f"{net(row.arch)}, schedule {variant.schedule}", (*row.runs, *row.diverged)
     if not runs:
-        return manifest.of_nothing(title, f"{command(variant)} --only {row.arch.name}", _log(row.arch, variant, logs))
-    again = f"{command(variant)} --only {row.arch.name} --seeds {1 + max(run.spec.seed for run in runs)} --force"
+        return manifest.of_nothing(title, f"{variant.command()} --only {row.arch.name}", _log(row.arch, variant, logs))
+    again = f"{variant.command()} --only {row.arch.name} --seeds {1 + max(run.spec.seed for run in runs)} --force"
     return manifest.of_runs(title, runs, QUANTITIES, deviations, choices, again)
 
 
@@ -311,7 +250,7 @@ def page(finished: dict[str, FinishedRun], variant: Variant, logs: dict[str, str
             *(_figures(variant, all_rows) if any(row.runs for row in all_rows) else []),
             *(point_by_point.section(all_rows) if variant.comparable else []),
             *_change(finished, variant, all_rows),
-            *claims.section(claims.of_setting(setting(finished, variant)), variant == PAPER),
+            *claims.section(claims.of_setting(variant.setting(finished)), variant == PAPER),
             _definitions(variant),
             *sentences(runs, deviations, choices),
             *provenance(runs),
@@ -341,15 +280,9 @@ def _how_to_read(variant: Variant) -> str:
     return NOT_THEIRS
 
 
-NOT_THEIRS = (
-    "**These are not the paper's runs**: the schedule or the data differ, so that the errors must not be held against "
-    "the printed ones, and every verdict is `not comparable`. The paper's numbers stand beside them for orientation."
-)
-
-
 def _figures(variant: Variant, all_rows: Sequence[Row]) -> list[Figure | str]:
     """Error against depth, Fig. 6, Fig. 1 and ours against the paper's."""
-    cifar10, name, said = variant.dataset == "cifar10", variant.name, heading(variant)
+    cifar10, name, said = variant.dataset == "cifar10", variant.name, variant.heading
 
     def figure(part: str, alt: str, caption: str, draw: Callable[[], Chart]) -> Figure:
         return Figure(f"{name}{part}", alt, caption, lambda: replace(draw(), heading=said))
@@ -392,17 +325,6 @@ def _figures(variant: Variant, all_rows: Sequence[Row]) -> list[Figure | str]:
             )
         )
     return drawn
-
-
-def heading(variant: Variant) -> str:
-    """What separates these runs from the paper's, in a line; nothing where they may be held against it."""
-    if variant.comparable:
-        return ""
-    iterations, theirs = variant.spec(ARCHS[0], 0).recipe.iterations, PAPER.spec(ARCHS[0], 0).recipe.iterations
-    said = [f"{iterations:,} iterations, not the paper's {theirs:,}"] if iterations != theirs else []
-    said += [f"images: {variant.dataset}"] if variant.dataset != "cifar10" else []
-    said += ["trained on 45k images"] if variant.selection != "all" else []
-    return "; ".join([*said, *(f"{name}={value}" for name, value in variant.changes)])
 
 
 def _interval(all_rows: Sequence[Row]) -> str:
@@ -468,31 +390,7 @@ def _to_fill(all_rows: Sequence[Row], variant: Variant) -> str:
     """The command that fills the missing rows."""
     if all(row.runs or row.diverged for row in all_rows):
         return ""
-    return f"What is missing is filled by `{command(variant)}`, one row alone with `--only`."
-
-
-def command(variant: Variant, table: str = "cifar_depth") -> str:
-    """The command that runs the nets of a page."""
-    words = [f"python bench/run.py --table {table}"]
-    if variant.schedule != "paper":
-        words.append(f"--schedule {variant.schedule}")
-    if variant.dataset != DEFAULT_DATASET[variant.schedule]:
-        words.append(f"--dataset {variant.dataset}")
-    if variant.selection != "all":
-        words.append(f"--selection {variant.selection}")
-    return " ".join(words) + changes.words(variant.changes)
-
-
-def setting(finished: Mapping[str, FinishedRun], variant: Variant, folders: Sequence[Path] = ()) -> claims.Setting:
-    """What the claims of this table are judged under; `folders` are where what was measured of nets is looked for."""
-    return claims.Setting(
-        "cifar_depth",
-        variant.schedule,
-        variant.comparable,
-        lambda arch: variant.spec(arch, 0),
-        finished,
-        tuple(folders),
-    )
+    return f"What is missing is filled by `{variant.command()}`, one row alone with `--only`."
 
 
 def _depth(all_rows: Sequence[Row]) -> str:

@@ -15,7 +15,8 @@ from bench.report import markdown, published, terminal
 from bench.report.page import Page, Part, Table, cells, grid
 from bench.report.runs import Found
 from bench.report.runs import net as display
-from bench.report.tables import cifar_depth, gradients, imagenet
+from bench.report.tables import gradient_rows, imagenet
+from bench.report.variant import PAPER, Variant
 from bench.report.verdicts.claims import Judged, Setting, Tested, Word, counts_of, exact, name, of_setting, word_cell
 from bench.report.verdicts.quantities import SOURCES
 from bench.spec import Arch, RunSpec, Schedule, Spec
@@ -70,30 +71,30 @@ def families(finished: Finished, schedule: Schedule | None = None, folders: Sequ
     """
     inside = Found(finished, tuple(folders))
     if schedule:
-        variant = cifar_depth.Variant(schedule, DEFAULT_DATASET[schedule], "all")
-        of_gradients = _gradients(gradients.Variant(schedule, DEFAULT_DATASET[schedule]), inside)
+        variant = Variant(schedule, DEFAULT_DATASET[schedule], "all")
+        of_gradients = _gradients(gradient_rows.Variant(schedule, DEFAULT_DATASET[schedule]), inside)
         return [
             *_cifar(variant, inside),
             of_gradients,
             *(_imagenets(finished, schedule) if schedule != "smoke" else []),
         ]
-    found = [*_cifar(cifar_depth.PAPER, inside), _gradients(gradients.PAPER, inside), *_imagenets(finished, "paper")]
+    found = [*_cifar(PAPER, inside), _gradients(gradient_rows.PAPER, inside), *_imagenets(finished, "paper")]
     own = {net.changes for claim in CLAIMS for net in claim.nets if net.changes}
     others = {variant.name: variant for run in finished.values() for variant in _variants(run.spec)}
     for at, other in sorted(others.items()):
         if at not in TITLES and other.changes not in own:  # those are part of a claim, not a setting
-            more = _cifar(other, inside) if isinstance(other, cifar_depth.Variant) else [_imagenet(other, finished)]
+            more = _cifar(other, inside) if isinstance(other, Variant) else [_imagenet(other, finished)]
             found += [family for family in more if any(one.word != "not run" for one in family.judged)]
-    for shown in sorted(gradients.variants(inside) - {gradients.PAPER}, key=lambda each: each.name):
+    for shown in sorted(gradient_rows.variants(inside) - {gradient_rows.PAPER}, key=lambda each: each.name):
         family = _gradients(shown, inside)
         found += [family] if any(one.word != "not run" for one in family.judged) else []
     return found
 
 
-def _variants(spec: RunSpec) -> list[cifar_depth.Variant | imagenet.Variant]:
+def _variants(spec: RunSpec) -> list[Variant | imagenet.Variant]:
     """The pages that a run stands on."""
     if spec.arch.family == "cifar":
-        return [cifar_depth.Variant.of(spec)]
+        return [Variant.of(spec)]
     recipe = spec.imagenet
     changed = changes.between(imagenet_recipe(recipe.schedule, recipe.classes), recipe)
     return [
@@ -103,26 +104,26 @@ def _variants(spec: RunSpec) -> list[cifar_depth.Variant | imagenet.Variant]:
     ]
 
 
-def _cifar(variant: cifar_depth.Variant, inside: Found) -> list[Family]:
+def _cifar(variant: Variant, inside: Found) -> list[Family]:
     """The claims of the depth study, and of the tables that look into its runs."""
-    setting, command = cifar_depth.setting(inside.runs, variant, inside.folders), cifar_depth.command(variant)
+    setting, command = variant.setting(inside.runs, inside.folders), variant.command()
     tables = ("cifar_depth", *(table for table, runs in RUNS_OF.items() if runs == "cifar_depth"))
     found = {table: Family(table, setting, variant.page(table), command, CIFAR_SEEDS) for table in tables}
     found["layer_responses"] = replace(
         found["layer_responses"],
-        command=cifar_depth.command(variant, "layer_responses"),
+        command=variant.command("layer_responses"),
         work=lambda spec: (spec, responses(spec)),
     )
     return list(found.values())
 
 
-def _gradients(variant: gradients.Variant, inside: Found) -> Family:
-    setting = gradients.claimed(inside, variant)
-    return Family("gradients", setting, variant.name, variant.command, IMAGENET_SEEDS, lambda spec: (watched(spec),))
+def _gradients(variant: gradient_rows.Variant, inside: Found) -> Family:
+    setting = variant.setting(inside)
+    return Family("gradients", setting, variant.name, variant.command(), IMAGENET_SEEDS, lambda spec: (watched(spec),))
 
 
 def _imagenet(variant: imagenet.Variant, finished: Finished) -> Family:
-    setting, command = imagenet.setting(finished, variant), imagenet.command(variant)
+    setting, command = variant.setting(finished), variant.command()
     return Family(variant.study.name, setting, variant.name, command, IMAGENET_SEEDS)
 
 

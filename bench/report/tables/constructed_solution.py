@@ -14,17 +14,9 @@ from bench.report.figures.curves import BOTH, SEEDS_DRAWN, of_seeds, unit_of
 from bench.report.markdown import thousands
 from bench.report.page import Cell, Figure, Page, Section, Table, behind, cells
 from bench.report.runs import Found, mean_and_spread, net, provenance, sentences, verdict_cell
-from bench.report.tables.cifar_depth import (
-    PAPER,
-    QUANTITIES,
-    Variant,
-    command,
-    heading,
-    judge,
-    paper_cells,
-    setting,
-)
+from bench.report.tables.cifar_depth import QUANTITIES, judge, paper_cells
 from bench.report.tables.inside import SEEDS, measured, not_theirs, titled, to_fill
+from bench.report.variant import PAPER, Variant
 from bench.report.verdicts import claims
 from bench.spec import Arch
 from bench.store import Finished, read_json
@@ -151,7 +143,7 @@ def _cells(row: Row, variant: Variant) -> tuple[Cell, ...]:
         str(len(row.test_errors)) if row.test_errors else "",
         "; ".join(row.iterations),
     )
-    title, again = f"{net(row.arch)}, {row.how}", f"{command(variant, TABLE)} --only {row.name}"
+    title, again = f"{net(row.arch)}, {row.how}", f"{variant.command(TABLE)} --only {row.name}"
     if not row.runs:
         return behind(found, manifest.of_nothing(title, again, None), (2, 3, 5))
     again += f" --seeds {1 + max(run.spec.seed for run in row.runs)} --force"
@@ -189,7 +181,7 @@ def page(found: Found, variant: Variant) -> Page:
             *([_figure(variant, all_rows, nets)] if trained else []),
             _exactness(nets),
             _seen(all_rows),
-            *claims.section(claims.of_setting(setting(found.runs, variant), TABLE), variant == PAPER),
+            *claims.section(claims.of_setting(variant.setting(found.runs), TABLE), variant == PAPER),
             _definitions(variant),
             *sentences(trained, deviations, choices),
             *provenance([*trained, *(one.extension for one in nets)]),
@@ -203,7 +195,7 @@ def _figure(variant: Variant, all_rows: Sequence[Row], nets: Sequence[Built]) ->
         "Error against iterations, with the constructed net",
         "Training error dashed, test error bold; of more than three seeds the mean and a band. The constructed net (grey) goes "
         f"on where {study.SHALLOW.label} ended, at the thin line; the circle is its test error as constructed.",
-        lambda: replace(curves(all_rows, nets), heading=heading(variant)),
+        lambda: replace(curves(all_rows, nets), heading=variant.heading),
     )
 
 

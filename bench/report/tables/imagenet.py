@@ -72,6 +72,18 @@ class Variant:
         found = runs(self.study, self.schedule, seeds, self.dataset, self.classes)
         return tuple(replace(spec, recipe=changes.apply(spec.recipe, self.changes)) for spec in found)
 
+    def command(self) -> str:
+        """The command that runs the nets of a page."""
+        words = f"python bench/run.py --table {self.study.name}"
+        words += f" --schedule {self.schedule}" if self.schedule != "paper" else ""
+        words += " --dataset imagefolder" if self.dataset != "imagenet" else ""
+        return f"{words}{changes.words(self.changes)} --cluster slurm --data DIR"
+
+    def setting(self, finished: Mapping[str, FinishedRun]) -> claims.Setting:
+        """What the claims of this table are judged under."""
+        specs = {spec.arch: spec for spec in self.specs()}
+        return claims.Setting(self.study.name, self.schedule, self.comparable, lambda arch: specs[arch], finished)
+
 
 @dataclass(frozen=True)
 class Row:
@@ -161,7 +173,7 @@ def _printed(number: published.PublishedNumber | None) -> Cell:
 
 def _manifest(row: Row, variant: Variant) -> Manifest:
     """What stands behind the row."""
-    title, again = f"{net(row.arch)}, schedule {variant.schedule}", f"{command(variant)} --only {row.arch.name}"
+    title, again = f"{net(row.arch)}, schedule {variant.schedule}", f"{variant.command()} --only {row.arch.name}"
     if not row.runs:
         return manifest.of_nothing(title, again, None)
     quantities: list[tuple[str, Callable[[FinishedRun], float | None]]] = [
@@ -226,7 +238,7 @@ def page(
             _sampling(variant),
             _to_fill(all_rows, variant),
             _cited(study),
-            *claims.section(claims.of_setting(setting(finished, variant)), variant.comparable),
+            *claims.section(claims.of_setting(variant.setting(finished)), variant.comparable),
             third_party.WHERE if variant.dataset == "imagenet" and study.protocol == "10-crop" else "",
             *(_ensembles(ensembles) if study.protocol == "multi-scale" else []),
             *(_figures(variant, all_rows) if members else []),
@@ -272,21 +284,7 @@ def _sampling(variant: Variant) -> str:
 def _to_fill(all_rows: Sequence[Row], variant: Variant) -> str:
     if all(row.runs for row in all_rows):
         return ""
-    return f"What is missing is filled by `{command(variant)}`, one row alone with `--only`."
-
-
-def command(variant: Variant) -> str:
-    """The command that runs the nets of a page."""
-    words = f"python bench/run.py --table {variant.study.name}"
-    words += f" --schedule {variant.schedule}" if variant.schedule != "paper" else ""
-    words += " --dataset imagefolder" if variant.dataset != "imagenet" else ""
-    return f"{words}{changes.words(variant.changes)} --cluster slurm --data DIR"
-
-
-def setting(finished: Mapping[str, FinishedRun], variant: Variant) -> claims.Setting:
-    """What the claims of this table are judged under."""
-    specs = {spec.arch: spec for spec in variant.specs()}
-    return claims.Setting(variant.study.name, variant.schedule, variant.comparable, lambda arch: specs[arch], finished)
+    return f"What is missing is filled by `{variant.command()}`, one row alone with `--only`."
 
 
 def _cited(study: Study) -> str:

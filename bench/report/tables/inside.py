@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bench.report.page import Section
-from bench.report.tables.cifar_depth import NOT_THEIRS, Variant, command
+from bench.report.runs import NOT_THEIRS
+from bench.report.variant import Variant
 
 SEEDS = "± is the standard deviation over seeds (n-1)"
 
@@ -25,7 +26,7 @@ def not_theirs(variant: Variant) -> str:
 
 def to_fill(missing: bool, variant: Variant, table: str) -> str:
     """The command that fills the missing rows."""
-    return f"What is missing is filled by `{command(variant, table)}`, one net alone with `--only`." if missing else ""
+    return f"What is missing is filled by `{variant.command(table)}`, one net alone with `--only`." if missing else ""
 
 
 def measured(*lines: str) -> Section:

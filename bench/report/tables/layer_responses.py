@@ -14,9 +14,9 @@ from bench.report import manifest, published, terminal
 from bench.report.figures.responses import figure_7
 from bench.report.page import Cell, Figure, Manifest, Page, Part, Section, Table, behind, cells, grid
 from bench.report.runs import Found, difference, mean_and_spread, net, provenance, sentences, verdict_cell
-from bench.report.tables.cifar_depth import PAPER, Variant, command, heading, setting
 from bench.report.tables.inside import SEEDS, titled, to_fill
 from bench.report.tables.inside import measured as section_of
+from bench.report.variant import PAPER, Variant
 from bench.report.verdicts import claims
 from bench.report.verdicts.claims import Setting
 from bench.report.verdicts.verdict import CONFIDENCE, FEWEST_RUNS, MISSING, Verdict
@@ -137,7 +137,7 @@ def _three(values: Sequence[float]) -> str:
 
 def _manifest(row: Row, variant: Variant) -> Manifest:
     """What stands behind the row: the trained nets, and where they were measured."""
-    title, again = f"Responses of {net(row.arch)}, schedule {variant.schedule}", command(variant, TABLE)
+    title, again = f"Responses of {net(row.arch)}, schedule {variant.schedule}", variant.command(TABLE)
     if not row.runs:
         return manifest.of_nothing(title, f"{again} --only {row.arch.name}", None)
     means = {run.spec.run_id: mean for run, mean in zip(row.runs, row.means(), strict=True)}
@@ -180,7 +180,7 @@ def page(found: Found, variant: Variant) -> Page:
 
 def claimed(found: Found, variant: Variant) -> Setting:
     """What the claims of this table are judged under."""
-    return setting(found.runs, variant, found.folders)
+    return variant.setting(found.runs, found.folders)
 
 
 def _how_to_read(variant: Variant) -> str:
@@ -206,7 +206,7 @@ def _figure(variant: Variant, all_rows: Sequence[Row]) -> Figure:
     shown = [row for row in all_rows if row.runs]
     name = variant.page(TABLE)
     return Figure(
-        name, "Standard deviations of layer responses", caption, lambda: figure_7(shown, paper, heading(variant))
+        name, "Standard deviations of layer responses", caption, lambda: figure_7(shown, paper, variant.heading)
     )
 
 

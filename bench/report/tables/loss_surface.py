@@ -14,8 +14,8 @@ from bench.report.figures import surfaces as pictures
 from bench.report.markdown import thousands
 from bench.report.page import Cell, Figure, Manifest, Page, Section, Table, behind, cells, grid
 from bench.report.runs import Found, mean_and_spread, net, provenance, sentences
-from bench.report.tables.cifar_depth import PAPER, Variant, command, heading
 from bench.report.tables.inside import SEEDS, measured, titled, to_fill
+from bench.report.variant import PAPER, Variant
 from bench.spec import Arch
 from bench.store import FinishedRun, read_json
 from bench.studies import loss_surface as study
@@ -122,7 +122,7 @@ def _number(surfaces: Sequence[Surface], of: Number) -> str:
 
 def _manifest(row: Row, variant: Variant) -> Manifest:
     """What stands behind a row: the parts of its surfaces. What was trained is told with the runs."""
-    title, again = f"The loss around {net(row.arch)}", f"{command(variant, TABLE)} --only {row.arch.name}"
+    title, again = f"The loss around {net(row.arch)}", f"{variant.command(TABLE)} --only {row.arch.name}"
     if not row.surfaces:
         return manifest.of_nothing(title, again, None)
     seeds = 1 + max(run.spec.seed for run in row.runs)
@@ -165,7 +165,7 @@ def page(found: Found, variant: Variant) -> Page:
 
 def _figures(variant: Variant, all_rows: Sequence[Row]) -> list[Figure]:
     """Of the first seed of each net."""
-    name, said = variant.page(TABLE), heading(variant)
+    name, said = variant.page(TABLE), variant.heading
     along, planes = ([found[0] for row in all_rows if (found := of(row))] for of in (_lines, _planes))
     drawn = []
     if along:

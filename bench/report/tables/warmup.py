@@ -13,17 +13,9 @@ from bench.report.figures.curves import BOTH, SEEDS_DRAWN, of_seeds, unit_of
 from bench.report.markdown import thousands
 from bench.report.page import Cell, Figure, Page, Table, behind, cells
 from bench.report.runs import Found, mean_and_spread, net, provenance, sentences, verdict_cell
-from bench.report.tables.cifar_depth import (
-    PAPER,
-    QUANTITIES,
-    Variant,
-    command,
-    heading,
-    judge,
-    paper_cells,
-    setting,
-)
+from bench.report.tables.cifar_depth import QUANTITIES, judge, paper_cells
 from bench.report.tables.inside import SEEDS, measured, not_theirs, titled, to_fill
+from bench.report.variant import PAPER, Variant
 from bench.report.verdicts import claims
 from bench.spec import Arch, RunSpec
 from bench.store import FinishedRun
@@ -119,7 +111,7 @@ def _cells(row: Row, variant: Variant) -> tuple[Cell, ...]:
         " + ".join(thousands(count) for count in sorted({run.result.iterations for run in row.runs})),
     )
     title = f"{net(row.arch)} {'with' if row.warm else 'without'} warm-up, schedule {variant.schedule}"
-    again = f"{command(variant, TABLE)} --only {row.arch.name}"
+    again = f"{variant.command(TABLE)} --only {row.arch.name}"
     if not row.runs:
         return behind(found, manifest.of_nothing(title, again, None), (6, 7))
     again += f" --seeds {1 + max(run.spec.seed for run in row.runs)} --force"
@@ -146,7 +138,7 @@ def page(found: Found, variant: Variant) -> Page:
     """The page of these runs."""
     all_rows = rows(found, variant)
     members = [run for row in all_rows for run in row.runs]
-    judged = claims.of_setting(setting(found.runs, variant))
+    judged = claims.of_setting(variant.setting(found.runs))
     return Page(
         variant.page(TABLE),
         titled("Warm-up: a low learning rate at the start", variant),
@@ -183,7 +175,7 @@ def _figure(variant: Variant, all_rows: Sequence[Row]) -> Figure:
         "Training error dashed, test error bold; of more than three seeds the mean, and a band from the lowest to the highest. "
         "Left the beginning of what is on the right. Dotted: 90 % and 80 % error. The thin upright line: where the warm-up "
         "ended.",
-        lambda: replace(curves([row for row in all_rows if row.runs]), heading=heading(variant)),
+        lambda: replace(curves([row for row in all_rows if row.runs]), heading=variant.heading),
     )
 
 
