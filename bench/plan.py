@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from bench import changes
+from bench import changes, heartbeat
 from bench.errors import UserError
 from bench.inside import Extension, GradientRun
 from bench.spec import Arch, RunSpec, Spec, parse_arch
@@ -170,9 +170,12 @@ def describe(specs: Sequence[Spec], results: Path) -> str:
 
 
 def state(folder: RunFolder) -> str:
-    """How a run stands: done, to go on, or new."""
+    """How a run stands: done, running, to go on, or new."""
     if folder.finished():
         return "done"
+    beat = heartbeat.read(folder)
+    if beat and beat.alive():
+        return f"running, {beat.iteration:,} of {beat.iterations:,}" if beat.iterations else "starting"
     if folder.checkpoint.exists():
         return "goes on from its checkpoint"
     return "goes on from its points" if folder.points.exists() else "new"

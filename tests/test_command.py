@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -259,6 +260,7 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(command: Command) -> N
 @pytest.mark.slow
 def test_two_commands_on_one_run(command: Command) -> None:
     process, _ = running(command)
+    assert re.search(r"  running, \d+ of 160\n", command(*A_WHILE, "--dry-run").stdout)
     second = command(*A_WHILE, check=False)
     assert second.returncode == 2, second.stdout + second.stderr
     assert f"is being worked on by process {process.pid} on " in second.stdout + second.stderr
