@@ -9,7 +9,7 @@ import contextlib
 import os
 import socket
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -94,15 +94,20 @@ class Heart:
             self._write(iteration=other.iteration, iterations=other.iterations)
 
     def report(self, report: Report) -> None:
-        """Beat, if the last beat is long enough ago, and see whether another attempt has taken over."""
-        if report.evaluated or time.time() - self.last.time > SECONDS or self.last.state != "running":
-            self.beat(
-                "running",
-                iteration=report.iteration,
-                iterations=report.iterations,
-                images_per_second=report.images_per_second,
-                seconds_left=report.seconds_left,
-            )
+        """Beat, if the last beat is long enough ago, and see whether another attempt has taken over.
+
+        Whatever is written next has what was reported last: how far a run is when it stops decides whether it is requeued.
+        """
+        due = report.evaluated or time.time() - self.last.time > SECONDS or self.last.state != "running"
+        self.last = replace(
+            self.last,
+            iteration=report.iteration,
+            iterations=report.iterations,
+            images_per_second=report.images_per_second,
+            seconds_left=report.seconds_left,
+        )
+        if due:
+            self.beat("running")
 
     def beat(self, state: State, **facts: float | str | None) -> None:
         """Write a heartbeat, unless the run belongs to a later attempt by now."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
-from bench.cluster import launch
-from bench.errors import UserError
-from bench.spec import RunSpec, parse_arch
+from bench import job
+from bench.cluster import launch, task
+from bench.errors import Interrupted, UserError
+from bench.job import Source
+from bench.spec import Arch, RunSpec, parse_arch
 from bench.studies import cifar_depth
 from slurm import profile, states
 
@@ -130,3 +134,38 @@ def test_a_run_that_diverged_has_failed_but_is_not_tried_again(tmp_path: Path) -
     (found,) = standing.survey([run], tmp_path).standings
     assert (found.state, found.diverged) == ("failed", True)
     assert found.why == "NaN: the loss was not finite after 7 iterations"
+
+
+def test_a_task_that_has_done_anything_at_all_goes_on_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One iteration before its time is up is enough; a task that did none would be requeued for ever, and fails instead."""
+    said = tmp_path / "said"
+    scontrol = tmp_path / "scontrol"
+    scontrol.write_text(f'#!/bin/sh\necho "$@" >> "{said}"\n')
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+
+    class Hurried:
+        """What a task is told whose time is up as soon as it begins."""
+
+        time_is_up, must_end = True, False
+
+        def stop(self) -> bool:
+            return True
+
+    monkeypatch.setattr(task, "Told", Hurried)
+    arch = Arch("cifar", 8, "A")
+    run = RunSpec(arch, cifar_depth.recipe(arch, "smoke"), "digits", 0)
+    work = task.Work((run,), tmp_path, Source(Path()), force=False, requeue=True, cpus=1, comment="test")
+    for _ in range(2):
+        with pytest.raises(SystemExit) as end:
+            task.work(work)
+        assert end.value.code == 128 + signal.SIGUSR2
+    assert said.read_text() == "requeue 7\n" * 2
+
+    def interrupted(*arguments: object) -> None:
+        raise Interrupted("before the first iteration")
+
+    monkeypatch.setattr(job, "run", interrupted)
+    with pytest.raises(task.TaskFailed, match="no iteration was completed before the time was up: give more --time"):
+        task.work(work)

@@ -21,8 +21,9 @@ from test_training import spec, weights
 from test_transfer import changed, do, forged, in_json, in_line, members, untaken
 from torch import Tensor, nn
 
-from bench import job, local, record
+from bench import heartbeat, job, local, record
 from bench.errors import Interrupted, Unready, UserError
+from bench.heartbeat import Attempt
 from bench.inside import Extension, Grid, SurfacePart, from_json, parts
 from bench.job import Source
 from bench.measure import basin, surface
@@ -328,6 +329,18 @@ def test_a_killed_part_goes_on_to_the_same_grid(results: Path, tmp_path: Path, m
     assert together is not None
     assert (whole.losses, whole.errors) == (together.losses, together.errors)
     assert whole.loss == whole.losses[2][2]
+
+
+def test_a_stopped_part_says_how_far_it_has_come(results: Path, tmp_path: Path) -> None:
+    """To the point, as a run does: a task that seems to have done nothing is not sent back to the queue."""
+    (part,) = parts(training(PLAIN), PLANE, 5)
+    (tmp_path / part.run.run_id).symlink_to(results / part.run.run_id)
+    for point in (1, 2):
+        with pytest.raises(Interrupted, match=f"stopped at point {point} of 25"):
+            job.run(part, tmp_path, NOWHERE, should_stop=lambda: True, attempt=Attempt("task", point, "1"))
+        beat = heartbeat.read(RunFolder(tmp_path, part.run_id))
+        assert beat
+        assert (beat.state, beat.iteration, beat.iterations) == ("stopped", point, 25)
 
 
 def test_a_surface_is_of_one_net_and_whole_or_not_at_all(results: Path, tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ import torch
 from conftest import ROOT
 from torch import nn
 
-from bench import job
+from bench import heartbeat, job
 from bench.errors import Busy, Interrupted, UserError
+from bench.heartbeat import Attempt
 from bench.job import Source
 from bench.nets import build_for_run
 from bench.spec import Arch, CifarRecipe, RunSpec, Schedule
@@ -268,6 +269,17 @@ def test_speed_and_time_left_do_not_count_the_first_iteration(
         assert said[iteration].seconds_left == 2 * (30 - iteration)
         assert said[iteration].images_per_second == run.recipe.batch / 2
     assert {point["images_per_second"] for point in folder.read_metrics()} == {run.recipe.batch / 2}
+
+
+def test_a_stopped_run_says_how_far_it_has_come(tmp_path: Path) -> None:
+    """To the iteration, however soon it is stopped: a task that seems to have done nothing is not sent back to the queue."""
+    run = spec()
+    for iteration in (1, 2):
+        with pytest.raises(Interrupted, match=f"stopped at iteration {iteration}"):
+            job.run(run, tmp_path, Source(Path()), should_stop=lambda: True, attempt=Attempt("task", iteration, "1"))
+        beat = heartbeat.read(RunFolder(tmp_path, run.run_id))
+        assert beat
+        assert (beat.state, beat.iteration, beat.iterations) == ("stopped", iteration, 30)
 
 
 def test_a_run_is_held_by_one_process(tmp_path: Path) -> None:

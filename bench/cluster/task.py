@@ -223,7 +223,7 @@ def _failed_here(spec: Spec, task: Work, attempt: Attempt) -> bool:
 
 
 def _iterations(task: Work) -> int:
-    """Iterations that the runs of this task have behind them, all together."""
+    """Iterations that the runs of this task have behind them, all together, or points of what is measured."""
     beats = [heartbeat.read(RunFolder(task.results, spec.run_id)) for spec in task.specs]
     return sum(beat.iteration for beat in beats if beat)
 

@@ -72,8 +72,6 @@ def measure(
         if stops or now - saved > SAVE_SECONDS:
             write_lines(folder.points, points.values())
             saved = now
-        if stops and len(points) < len(wanted):
-            raise Interrupted(f"{part.run_id} stopped at point {len(points)} of {len(wanted)}")
         rate = done / (now - began)
         left = (len(wanted) - len(points)) / rate
         shown = math.nan if loss is None else loss
@@ -82,6 +80,8 @@ def measure(
                 len(points), len(wanted), shown, error, None, rate * len(images), left, column + 1 == part.grid.columns
             )
         )
+        if stops and len(points) < len(wanted):
+            raise Interrupted(f"{part.run_id} stopped at point {len(points)} of {len(wanted)}")
     write_lines(folder.points, points.values())
     seconds = sum(point["seconds"] for point in points.values())
     return Measured(part.run_id, "done", len(points), weights, seconds)

@@ -87,7 +87,8 @@ def train(
             run.show(watch)
         run.step()
         at_point = run.now.iteration % recipe.evaluate_every == 0 or run.now.iteration == recipe.iterations
-        if at_point or processes.agree(time.monotonic() - last_report > REPORT_SECONDS):
+        telling = at_point or processes.agree(time.monotonic() - last_report > REPORT_SECONDS)
+        if telling:
             run.collect()
             if at_point and not run.diverged:
                 run.evaluate()
@@ -100,6 +101,8 @@ def train(
             last_save = time.monotonic()
         if processes.agree(should_stop()) and run.now.iteration < recipe.iterations:
             run.save()
+            if not telling:
+                run.tell(on_report, False)
             processes.wait()  # nobody leaves before the checkpoint is written
             raise Interrupted(f"{spec.run_id} stopped at iteration {run.now.iteration}")
     if not run.diverged:
