@@ -96,7 +96,7 @@ class Heart:
     def report(self, report: Report) -> None:
         """Beat, if the last beat is long enough ago, and see whether another attempt has taken over.
 
-        Whatever is written next has what was reported last: how far a run is when it stops decides whether it is requeued.
+        Whatever is written next has what was reported last, so that a run that stops says how far it has come.
         """
         due = report.evaluated or time.time() - self.last.time > SECONDS or self.last.state != "running"
         self.last = replace(

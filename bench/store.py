@@ -220,6 +220,11 @@ class RunFolder:
         """Whether there is something to go on from."""
         return self.checkpoint.exists() or self.points.exists()
 
+    def saved(self) -> set[tuple[str, int, int]]:
+        """What there is to go on from, or the result, each file as it is now: one that is written anew is another."""
+        files = [path for path in (self.checkpoint, self.points, self.result) if path.exists()]
+        return {(path.name, path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
+
     def clear(self) -> None:
         """Remove what was computed, to compute it anew."""
         for path in (self.result, self.checkpoint, self.metrics, self.points, self.construction):

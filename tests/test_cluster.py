@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +15,7 @@ from bench.cluster import launch, task
 from bench.errors import Interrupted, UserError
 from bench.job import Source
 from bench.spec import Arch, RunSpec, parse_arch
+from bench.store import RunFolder
 from bench.studies import cifar_depth
 from slurm import profile, states
 
@@ -123,7 +126,7 @@ def test_a_run_that_diverged_has_failed_but_is_not_tried_again(tmp_path: Path) -
     """The same seed would diverge again; its NaN is a result."""
     from bench import heartbeat
     from bench.cluster import standing
-    from bench.store import RunFolder, write_json
+    from bench.store import write_json
 
     run = spec("plain-20")
     folder = RunFolder(tmp_path, run.run_id)
@@ -157,11 +160,13 @@ def test_a_task_that_has_done_anything_at_all_goes_on_later(tmp_path: Path, monk
     arch = Arch("cifar", 8, "A")
     run = RunSpec(arch, cifar_depth.recipe(arch, "smoke"), "digits", 0)
     work = task.Work((run,), tmp_path, Source(Path()), force=False, requeue=True, cpus=1, comment="test")
-    for _ in range(2):
+    job.run(run, tmp_path, Source(Path()))
+    for _ in range(2):  # anew, from far behind what was done before, and on from there
         with pytest.raises(SystemExit) as end:
-            task.work(work)
+            task.work(replace(work, force=True))
         assert end.value.code == 128 + signal.SIGUSR2
     assert said.read_text() == "requeue 7\n" * 2
+    assert "stopped at iteration 2" in RunFolder(tmp_path, run.run_id).log.read_text()
 
     def interrupted(*arguments: object) -> None:
         raise Interrupted("before the first iteration")
@@ -169,3 +174,16 @@ def test_a_task_that_has_done_anything_at_all_goes_on_later(tmp_path: Path, monk
     monkeypatch.setattr(job, "run", interrupted)
     with pytest.raises(task.TaskFailed, match="no iteration was completed before the time was up: give more --time"):
         task.work(work)
+
+
+def test_a_requeue_does_not_force_again_what_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else --force would compute a short run anew at each requeue that a longer one of the same task needs."""
+    monkeypatch.setattr(task, "Told", lambda: SimpleNamespace(stop=lambda: False))
+    arch = Arch("cifar", 8, "A")
+    run = RunSpec(arch, cifar_depth.recipe(arch, "smoke"), "digits", 0)
+    times = []
+    for restart, comment in (("0", "first"), ("0", "second"), ("1", "second"), ("0", "third")):
+        monkeypatch.setenv("SLURM_RESTART_COUNT", restart)
+        task.work(task.Work((run,), tmp_path, Source(Path()), force=True, requeue=True, cpus=1, comment=comment))
+        times.append(RunFolder(tmp_path, run.run_id).result.stat().st_mtime_ns)
+    assert times[0] < times[1] == times[2] < times[3]

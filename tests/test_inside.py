@@ -332,7 +332,7 @@ def test_a_killed_part_goes_on_to_the_same_grid(results: Path, tmp_path: Path, m
 
 
 def test_a_stopped_part_says_how_far_it_has_come(results: Path, tmp_path: Path) -> None:
-    """To the point, as a run does: a task that seems to have done nothing is not sent back to the queue."""
+    """To the point, as a run does, though no heartbeat was due."""
     (part,) = parts(training(PLAIN), PLANE, 5)
     (tmp_path / part.run.run_id).symlink_to(results / part.run.run_id)
     for point in (1, 2):

@@ -272,7 +272,7 @@ def test_speed_and_time_left_do_not_count_the_first_iteration(
 
 
 def test_a_stopped_run_says_how_far_it_has_come(tmp_path: Path) -> None:
-    """To the iteration, however soon it is stopped: a task that seems to have done nothing is not sent back to the queue."""
+    """To the iteration, however soon it is stopped, though no heartbeat was due."""
     run = spec()
     for iteration in (1, 2):
         with pytest.raises(Interrupted, match=f"stopped at iteration {iteration}"):

@@ -50,7 +50,7 @@ def work(task: Work) -> list[str]:
     told = Told()
     attempt = _attempt(task.comment)
     place = int(os.environ.get("SLURM_PROCID", 0)), int(os.environ.get("SLURM_NTASKS", 1))
-    before = _iterations(task)
+    before = _saved(task)
     specs = [spec for spec in task.specs if not _failed_here(spec, task, attempt)]
     threads = max(1, task.cpus // len(specs)) if specs else 1
     if len(specs) == 1:
@@ -125,8 +125,9 @@ def _one(
     torch.set_num_threads(threads)
     if place[1] > 1:
         _meet()
+    force = task.force and not _beat_of(spec, task, attempt)  # a requeue does not begin anew what this task has begun
     try:
-        job.run(spec, task.results, task.source, task.force, lambda report: None, told.stop, attempt, place, company)
+        job.run(spec, task.results, task.source, force, lambda report: None, told.stop, attempt, place, company)
     except Interrupted as error:
         print(error, file=sys.stderr)
         return INTERRUPTED
@@ -217,24 +218,32 @@ def _outcome(code: int | None, told: Told) -> int:
     return INTERRUPTED if code == -signal.SIGTERM and told.stop() else FAILED
 
 
-def _failed_here(spec: Spec, task: Work, attempt: Attempt) -> bool:
+def _beat_of(spec: Spec, task: Work, attempt: Attempt) -> heartbeat.Beat | None:
+    """The last heartbeat of a run, if it is of this task: of an earlier attempt, or of this one."""
     beat = heartbeat.read(RunFolder(task.results, spec.run_id))
-    return beat is not None and beat.state == "failed" and beat.task == attempt.task
+    return beat if beat and beat.task == attempt.task else None
 
 
-def _iterations(task: Work) -> int:
-    """Iterations that the runs of this task have behind them, all together, or points of what is measured."""
-    beats = [heartbeat.read(RunFolder(task.results, spec.run_id)) for spec in task.specs]
-    return sum(beat.iteration for beat in beats if beat)
+def _failed_here(spec: Spec, task: Work, attempt: Attempt) -> bool:
+    beat = _beat_of(spec, task, attempt)
+    return beat is not None and beat.state == "failed"
 
 
-def _go_on_later(task: Work, told: Told, before: int) -> None:
-    """Requeue this task. Where Slurm has asked it to end, by a cancel or a preemption, Slurm decides what comes next."""
+def _saved(task: Work) -> list[set[tuple[str, int, int]]]:
+    """What each run of this task has on disk."""
+    return [RunFolder(task.results, spec.run_id).saved() for spec in task.specs]
+
+
+def _go_on_later(task: Work, told: Told, before: list[set[tuple[str, int, int]]]) -> None:
+    """Requeue this task. Where Slurm has asked it to end, by a cancel or a preemption, Slurm decides what comes next.
+
+    A task that has saved nothing since it began would be requeued for ever, and fails.
+    """
     if told.must_end and not told.time_is_up:
         sys.exit(128 + signal.SIGTERM)
     if not task.requeue:
         raise TaskFailed('its time is up, and the profile says preemption = "stop": send it again to go on')
-    if _iterations(task) <= before:
+    if _saved(task) == before:
         raise TaskFailed("no iteration was completed before the time was up: give more --time")
     command = ["scontrol", "requeue", os.environ["SLURM_JOB_ID"]]
     for _ in range(5):
