@@ -11,8 +11,10 @@ from types import SimpleNamespace
 import pytest
 
 from bench import job
-from bench.cluster import launch, task
+from bench.cluster import launch, standing, task
+from bench.cluster.records import SentArray, Submission
 from bench.errors import Interrupted, UserError
+from bench.heartbeat import Attempt
 from bench.job import Source
 from bench.spec import Arch, RunSpec, parse_arch
 from bench.store import RunFolder
@@ -125,7 +127,6 @@ def test_a_reason_that_does_not_pass_by_itself_is_explained(reason: str, why: st
 def test_a_run_that_diverged_has_failed_but_is_not_tried_again(tmp_path: Path) -> None:
     """The same seed would diverge again; its NaN is a result."""
     from bench import heartbeat
-    from bench.cluster import standing
     from bench.store import write_json
 
     run = spec("plain-20")
@@ -187,3 +188,25 @@ def test_a_requeue_does_not_force_again_what_is_finished(tmp_path: Path, monkeyp
         task.work(task.Work((run,), tmp_path, Source(Path()), force=True, requeue=True, cpus=1, comment=comment))
         times.append(RunFolder(tmp_path, run.run_id).result.stat().st_mtime_ns)
     assert times[0] < times[1] == times[2] < times[3]
+
+
+def test_what_is_queued_to_be_computed_anew_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until its own task has a result: else --force given twice would send it twice, and --status say that nothing waits."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    squeue = tmp_path / "squeue"
+    arch = Arch("cifar", 8, "A")
+    run = RunSpec(arch, cifar_depth.recipe(arch, "smoke"), "digits", 0)
+    job.run(run, tmp_path, Source(Path()))
+
+    def state(sent: bool, queued: str) -> str:
+        array = SentArray("stamp.1", "7", "cifar", str(tmp_path / "none"), ((run.run_id,),))
+        Submission("stamp", "cifar_depth", 0.0, "c", False, "", (array,), force=sent).write(tmp_path)
+        squeue.write_text(f"#!/bin/sh\necho '7|N/A|{queued}|n1|None|stamp.1'\n")
+        squeue.chmod(0o755)
+        (found,) = standing.survey([run], tmp_path).standings
+        return found.state
+
+    assert state(False, "PENDING") == "done"  # a run that was sent without a result, and has one now
+    assert [state(True, word) for word in ("PENDING", "RUNNING", "CANCELLED")] == ["queued", "running", "done"]
+    job.run(run, tmp_path, Source(Path()), force=True, attempt=Attempt("stamp.1.0", 0, "7"))
+    assert state(True, "RUNNING") == "done"

@@ -186,7 +186,9 @@ def send(planned: Sequence[Planned], launch: Launch, cluster: Site) -> Submissio
         raise UserError(f"--results {launch.results}: Slurm reads % in a path as a pattern: choose another folder")
     code = snapshot.take(launch.results)
     stamp = records.stamp()
-    sent = Submission(stamp, launch.table, records.now(), cluster.cluster, cluster.accounting, str(code), ())
+    sent = Submission(
+        stamp, launch.table, records.now(), cluster.cluster, cluster.accounting, str(code), (), force=launch.force
+    )
     folder = records.folder(launch.results, stamp)
     for number, each in enumerate(planned, start=1):
         comment = f"{stamp}.{number}"

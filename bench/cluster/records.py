@@ -56,6 +56,8 @@ class Submission:
     report: SentArray | None = None
     cancelled: tuple[str, ...] = ()
     """Runs that were cancelled: of one that still waited Slurm keeps no trace."""
+    force: bool = False
+    """Whether runs that had a result were sent too, to be computed anew."""
 
     @property
     def since(self) -> str:

@@ -81,9 +81,10 @@ def survey(specs: Sequence[Spec], results: Path) -> Survey:
     sent = records.latest(records.read_all(results))
     folders = [RunFolder(results, spec.run_id) for spec in specs]
     waiting = [folder for folder in folders if folder.run_id in sent and not folder.finished()]
+    forced = [folder for folder in folders if folder.run_id in sent and sent[folder.run_id].submission.force]
     queue: dict[tuple[str, int], TaskState] | None = {}
     note = ""
-    if waiting:
+    if waiting or forced:
         try:
             queue = states.of_queue()
         except NoSlurm as error:
@@ -106,18 +107,22 @@ def survey(specs: Sequence[Spec], results: Path) -> Survey:
 
 
 def _stand(folder: RunFolder, sent: Sent | None, task: TaskState | None, deaf: bool) -> Standing:
-    """One run. Trust goes to the result first, then to the scheduler on what is under way, then to the heartbeat."""
+    """One run. Trust goes to the result first, then to the scheduler on what is under way, then to the heartbeat.
+
+    A result that a task in the queue will compute anew, and has not begun to, is no longer one.
+    """
     beat = heartbeat.read(folder) if folder.path.exists() else None
     log = folder.log if folder.log.exists() else None
     stands = Standing(folder.run_id, "new", log=log, beat=beat, node=beat.host if beat else "")
-    if folder.finished():
+    of_this_task = beat is not None and sent is not None and beat.task == sent.array.task_name(sent.index)
+    anew = sent is not None and sent.submission.force and not of_this_task and task is not None and task.active
+    if folder.finished() and not anew:
         if beat and beat.kind == "NaN":
             return replace(stands, state="failed", why=f"NaN: {beat.reason}", diverged=True)
         if not beat and (result := read_json(folder.result)).get("status") == "diverged":  # it came from elsewhere
             why = f"NaN: the loss was not finite after {result['iterations']} iterations"
             return replace(stands, state="failed", why=why, diverged=True)
         return replace(stands, state="done")
-    of_this_task = beat is not None and sent is not None and beat.task == sent.array.task_name(sent.index)
     if task and task.active:
         stands = replace(stands, node=task.node, job_id=task.job_id)
         if beat and of_this_task and beat.state == "failed":
