@@ -222,12 +222,13 @@ class RunFolder:
 
     def saved(self) -> set[tuple[str, int, int]]:
         """What there is to go on from, or the result, each file as it is now: one that is written anew is another."""
-        files = [path for path in (self.checkpoint, self.points, self.result) if path.exists()]
+        files = [path for path in (self.checkpoint, self.points, self.evaluation, self.result) if path.exists()]
         return {(path.name, path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
 
     def clear(self) -> None:
         """Remove what was computed, to compute it anew."""
-        for path in (self.result, self.checkpoint, self.metrics, self.points, self.construction):
+        computed = (self.checkpoint, self.metrics, self.points, self.construction, self.evaluation)
+        for path in (self.result, *computed):
             path.unlink(missing_ok=True)
 
     def start(self, spec: Spec) -> None:

@@ -23,7 +23,7 @@ from bench.measure.closed_form import count
 from bench.measure.estimate import multiply_adds
 from bench.report.tables.imagenet import Variant
 from bench.spec import ImageNetRecipe, RunSpec, parse_arch
-from bench.store import RunFolder
+from bench.store import RunFolder, read_scores, write_scores
 from bench.studies import imagenet as study
 from bench.training.schedule import drops_so_far, learning_rate
 
@@ -151,6 +151,26 @@ def test_kill_9_and_a_stop_in_mid_epoch_change_no_bit(images: Path, tmp_path: Pa
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert whole.read_metrics()[-1]["test_error"] == parts.read_metrics()[-1]["test_error"]
     assert whole.evaluation.read_text() == parts.evaluation.read_text()
+
+
+@pytest.mark.slow
+def test_a_run_made_anew_is_tested_anew(images: Path, tmp_path: Path) -> None:
+    """Nothing of the net before it is kept; and a stop between two protocols costs the one, which counts as progress."""
+    one = spec(images, iterations=2, evaluate_every=2)
+    run = train(one, tmp_path, images)
+    first = read_scores(run.evaluation)
+    write_scores(run.evaluation, {name: replace(score, top1_wrong=-1) for name, score in first.items()})
+    for tested in (1, 2):
+        before = run.saved()
+
+        def stops(tested: int = tested) -> bool:
+            return len(read_scores(run.evaluation)) == tested
+
+        with pytest.raises(Interrupted, match="stopped in the test"):
+            train(one, tmp_path, images, force=tested == 1, should_stop=stops)
+        assert run.saved() != before
+    train(one, tmp_path, images)
+    assert read_scores(run.evaluation) == first
 
 
 def _one_of_two(rank: int, one: RunSpec, results: Path, data: Path, port: int) -> None:
