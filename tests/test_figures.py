@@ -97,6 +97,23 @@ def test_a_name_belongs_to_its_point(charts: dict[str, Chart], name: str) -> Non
     assert misleading(charts[name]) == []
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith(".against")])
+def test_no_name_lies_on_an_interval(charts: dict[str, Chart], name: str) -> None:
+    import matplotlib.pyplot as plt
+    from matplotlib.transforms import Bbox
+
+    whole = drawing.draw(charts[name])
+    whole.draw_without_rendering()
+    for axis, panel in zip(whole.axes, charts[name].panels, strict=True):
+        bars = [((x, low), (x, high)) for s in panel.series for x, low, high in zip(s.x, s.low, s.high, strict=False)]
+        names = [note for note in axis.texts if note.get_text()]
+        assert names
+        for bar in bars:
+            lain_on = Bbox(axis.transData.transform(bar))
+            assert [note.get_text() for note in names if note.get_window_extent().overlaps(lain_on)] == []
+    plt.close(whole)
+
+
 def test_labels_that_lie_on_each_other_are_seen() -> None:
     style = Style(2.0, marker="circle")
     series = [Series(str(i), "kind", [1, 2], [1, 1 + i / 99], "#000000", style) for i in range(2)]

@@ -88,19 +88,18 @@ def name_points(axis: Axes, panel: Panel) -> None:
 
 
 def _full(axis: Axes, panel: Panel, names: Sequence[_Name]) -> list[Bbox]:
-    """Where points lie, the ends of their intervals, and the line on which ours would be the paper's."""
+    """Where points and their intervals lie, and the line on which ours would be the paper's."""
     from matplotlib.transforms import Bbox
 
-    full = [name.where for name in names]
+    full = [(name.where, name.where) for name in names]
     for series in panel.series:
-        both = zip([*series.x, *series.x], [*series.low, *series.high], strict=False)
-        full += [(x, end) for x, end in both if not math.isnan(end)]
+        bars = zip(series.x, series.low, series.high, strict=False)
+        full += [((x, low), (x, high)) for x, low, high in bars if math.isfinite(low) and math.isfinite(high)]
     if names and panel.identity:
-        full += [(panel.x.low * (panel.x.high / panel.x.low) ** (i / 60),) * 2 for i in range(61)]
+        places = [panel.x.low * (panel.x.high / panel.x.low) ** (i / 60) for i in range(61)]
+        full += [((at, at), (at, at)) for at in places]
     reach = 5 * axis.figure.dpi / 72
-    return [
-        Bbox.from_bounds(x - reach, y - reach, 2 * reach, 2 * reach) for x, y in map(axis.transData.transform, full)
-    ]
+    return [Bbox(axis.transData.transform(ends)).padded(reach) for ends in full]
 
 
 class _Name:
