@@ -140,6 +140,11 @@ def test_a_run_that_diverged_has_failed_but_is_not_tried_again(tmp_path: Path) -
     assert found.why == "NaN: the loss was not finite after 7 iterations"
 
 
+def of_seconds() -> RunSpec:
+    arch = Arch("cifar", 8, "A")
+    return RunSpec(arch, replace(cifar_depth.recipe(arch, "smoke"), iterations=4, evaluate_every=2), "digits", 0)
+
+
 def test_a_task_that_has_done_anything_at_all_goes_on_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One iteration before its time is up is enough; a task that did none would be requeued for ever, and fails instead."""
     said = tmp_path / "said"
@@ -158,8 +163,7 @@ def test_a_task_that_has_done_anything_at_all_goes_on_later(tmp_path: Path, monk
             return True
 
     monkeypatch.setattr(task, "Told", Hurried)
-    arch = Arch("cifar", 8, "A")
-    run = RunSpec(arch, cifar_depth.recipe(arch, "smoke"), "digits", 0)
+    run = of_seconds()
     work = task.Work((run,), tmp_path, Source(Path()), force=False, requeue=True, cpus=1, comment="test")
     job.run(run, tmp_path, Source(Path()))
     for _ in range(2):  # anew, from far behind what was done before, and on from there
@@ -180,8 +184,7 @@ def test_a_task_that_has_done_anything_at_all_goes_on_later(tmp_path: Path, monk
 def test_a_requeue_does_not_force_again_what_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else --force would compute a short run anew at each requeue that a longer one of the same task needs."""
     monkeypatch.setattr(task, "Told", lambda: SimpleNamespace(stop=lambda: False))
-    arch = Arch("cifar", 8, "A")
-    run = RunSpec(arch, cifar_depth.recipe(arch, "smoke"), "digits", 0)
+    run = of_seconds()
     times = []
     for restart, comment in (("0", "first"), ("0", "second"), ("1", "second"), ("0", "third")):
         monkeypatch.setenv("SLURM_RESTART_COUNT", restart)
@@ -194,8 +197,7 @@ def test_what_is_queued_to_be_computed_anew_is_not_done(tmp_path: Path, monkeypa
     """Until its own task has a result: else --force given twice would send it twice, and --status say that nothing waits."""
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     squeue = tmp_path / "squeue"
-    arch = Arch("cifar", 8, "A")
-    run = RunSpec(arch, cifar_depth.recipe(arch, "smoke"), "digits", 0)
+    run = of_seconds()
     job.run(run, tmp_path, Source(Path()))
 
     def state(sent: bool, queued: str) -> str:
