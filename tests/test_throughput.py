@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from conftest import ROOT, Command
 
 from bench.errors import UserError
-from bench.measure import ceilings, reference, settings, throughput
+from bench.measure import ceilings, reference, settings, throughput, turns
 from bench.measure.ceilings import Ceilings
 from bench.measure.closed_form import conv_outputs
-from bench.measure.settings import CIFAR, IMAGENET, Setting
+from bench.measure.settings import CIFAR, IMAGENET, Setting, WholeRun
+from bench.measure.turns import Program
 from bench.nets import build
 from bench.report import speeds
 from bench.report.figures import drawing
@@ -78,13 +84,17 @@ def test_what_is_asked_for_is_timed() -> None:
     assert names("plain-18") == ["imagenet-plain-18-train-eager-fp32", "imagenet-plain-18-test-eager-fp32"]
     assert len(names("ResNet-34")) == 6  # three shortcuts
     assert names("resnet-26-A")[0] == "resnet-26-A-train-compiled-fp32"  # a net beyond the study
-    assert settings.select("cpu", "whole-*").wholes == ("resnet-20-A", "resnet-56-A", "resnet-110-A")
+    assert [whole.name for whole in settings.select("cpu", "whole-*").wholes] == [
+        f"whole-resnet-{depth}-A{precision}" for depth in (20, 56, 110) for precision in ("", "-bf16")
+    ]
+    assert settings.select("cpu", "whole-resnet-56-A").wholes == (WholeRun("resnet-56-A"),)
+    assert settings.select("cpu", "whole-*-bf16").wholes[1] == WholeRun("resnet-56-A", "bf16")
     assert settings.select("cpu").wholes == settings.select("cpu", "*").wholes == ()
     for glob, execution, message in (
         ("resnet-21-A", "auto", "--only resnet-21-A: depth 21 is not 6n+2: try 20 or 26"),
         ("vgg-16", "auto", "--only vgg-16 matches nothing that is timed here: it has plain-20"),
         ("resnet-20-A", "captured", "--execution captured is not timed of these nets here: try compiled or eager"),
-        ("whole-vgg", "auto", "matches no whole run: choose whole-resnet-20-A, whole-resnet-56-A"),
+        ("whole-vgg", "auto", "matches no whole run: choose whole-resnet-20-A, whole-resnet-20-A-bf16"),
     ):
         with pytest.raises(UserError, match=message.replace("+", r"\+")):
             settings.select("cpu", glob, execution)
@@ -151,7 +161,7 @@ def test_what_was_measured_is_kept_and_replaced(tmp_path: Path) -> None:
     later = replace(SESSION, date="2026-02-02", ceilings=Ceilings({"fp32": 4e11, "bf16": 8e11}, 3e10))
     (again,) = machine(2.0, 0.0).speeds
     whole = Whole("resnet-56-A", "compiled", "random", ((30.0, 0), (300.0, 5_000)), ((300.0, 4_000),), later)
-    new = Machine("a machine", "cpu", (replace(again, session=later),), (whole,))
+    new = Machine("a machine", "cpu", (replace(again, session=later),), (replace(whole, precision="bf16"), whole))
     merged = speeds.merge(speeds.merge(old, machine(1.4, 0.02, setting=Setting("resnet-20-A", "eager"))), new)
     speeds.save(tmp_path / "kept.json", merged)
     assert speeds.load(tmp_path / "kept.json") == merged
@@ -161,6 +171,7 @@ def test_what_was_measured_is_kept_and_replaced(tmp_path: Path) -> None:
     assert [speed.session for speed in first.speeds] == [later, SESSION]  # each stands by its own session's ceilings
     assert first.sessions == [SESSION, later]
     assert second == old[1]
+    assert [whole.precision for whole in first.wholes] == ["fp32", "bf16"]  # of one net, each in its place
     for damage in ("{}", '{"format": 3, "machines": []}', '{"format": 2, "machines": [{"name": "x"}]}'):
         (tmp_path / "kept.json").write_text(damage)
         with pytest.raises(UserError, match="measure anew with --table throughput"):
@@ -218,7 +229,7 @@ def test_whole_runs_are_judged_from_the_third_minute() -> None:
     text = pages.render([Machine("a machine", "cpu", (), (whole,))])
     row = next(line for line in text.splitlines() if line.startswith("| ResNet-20 "))
     assert row.replace("|", " ").split() == [
-        *("ResNet-20", "compiled", "CIFAR-10", "5", "150", "97", "1.55"),
+        *("ResNet-20", "compiled", "fp32", "CIFAR-10", "5", "150", "97", "1.55"),
         *("171", "92", f"{24_000 / 140 * 130 / 12_000:.2f}", "1.7"),
     ]
 
@@ -342,3 +353,45 @@ def test_the_table_says_what_it_would_run(command: Command) -> None:
     command("--table", "throughput", "--report")
     assert "# Throughput" in (command.tables / "throughput.md").read_text()
     assert (command.tables / "figures" / "throughput.svg").exists()
+
+
+def _stamps(seconds: float, tell: Callable[[int], object]) -> None:
+    over = time.monotonic() + seconds
+    while time.monotonic() < over:
+        tell(time.monotonic_ns())
+        time.sleep(0.01)
+
+
+def _stamps_of_a_child(seconds: float, tell: Callable[[int], object]) -> None:
+    child = multiprocessing.get_context("fork").Process(target=_stamps, args=(seconds, tell))
+    child.start()
+    child.join()
+
+
+def _starts_a_child(pid: Path, tell: Callable[[int], object]) -> None:
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
+    child.start()
+    pid.write_text(str(child.pid))
+    child.join()
+
+
+def _fails(tell: Callable[[int], object]) -> None:
+    tell(1)
+    raise SystemExit(3)
+
+
+def test_programs_take_turns_with_all_that_they_start() -> None:
+    found = turns.timelines([Program(_stamps, (6,)), Program(_stamps_of_a_child, (6,), of_ours=False)], seconds=0.5)
+    stamps = sorted((stamp, who) for who, line in enumerate(found) for _, stamp in line)
+    switches = sum(one[1] != other[1] for one, other in pairwise(stamps))
+    assert 4 <= switches <= 20  # a switch a turn, where hundreds of stamps would be mixed
+    for line in found:
+        passed = (line[-1][1] - line[0][1]) / 1e9
+        assert line[-1][0] - line[0][0] < 0.8 * passed  # its clock stood still in the other's turns
+
+
+def test_a_program_that_fails_ends_the_others(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="_fails ended with status 3"):
+        turns.timelines([Program(_starts_a_child, (tmp_path / "pid",)), Program(_fails, ())], seconds=10)
+    pid = int((tmp_path / "pid").read_text())
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

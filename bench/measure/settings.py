@@ -27,6 +27,8 @@ AIMED_AT = ("resnet-20-A", "resnet-56-A", "resnet-110-A")
 """The nets with an aim for speed: timed in more rounds, and in whole runs."""
 WHOLE = "whole-"
 """Before the name of a net: a whole run of it, with evaluation and checkpoints."""
+WHOLE_PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
+"""The paper's, and the fastest one that a CPU has."""
 BATCHES: dict[tuple[str, Kind], int] = {
     ("cifar", "cpu"): 128, ("cifar", "cuda"): 128, ("imagenet", "cpu"): 16, ("imagenet", "cuda"): 128,
 }  # fmt: skip
@@ -106,24 +108,41 @@ def kind() -> Kind:
 
 
 @dataclass(frozen=True)
+class WholeRun:
+    """A whole run that is timed."""
+
+    net: str
+    precision: Precision = "fp32"
+
+    @property
+    def name(self) -> str:
+        """`whole-resnet-20-A`, `whole-resnet-20-A-bf16`: what globs match."""
+        return f"{WHOLE}{self.net}" + (f"-{self.precision}" if self.precision != "fp32" else "")
+
+
+WHOLES = tuple(WholeRun(net, precision) for net in AIMED_AT for precision in WHOLE_PRECISIONS)
+
+
+@dataclass(frozen=True)
 class Selection:
     """What is asked for."""
 
     settings: tuple[Setting, ...]
-    wholes: tuple[str, ...]
-    """Nets of which whole runs are timed: never without being asked for."""
+    wholes: tuple[WholeRun, ...]
+    """Never without being asked for."""
 
 
 def select(kind: Kind | None, glob: str | None = None, execution: str = "auto") -> Selection:
     """The settings whose net or name matches a glob, or those of one net that the study does not have; executed one way.
 
-    `whole-*` and `whole-resnet-20-A` ask for whole runs. `kind` None is either. Raises UserError where it matches nothing.
+    `whole-*`, `whole-resnet-20-A` and `whole-*-bf16` ask for whole runs. `kind` None is either. Raises UserError where it
+    matches nothing.
     """
     if glob and glob.startswith(WHOLE):
-        nets = tuple(net for net in AIMED_AT if fnmatchcase(WHOLE + net, glob))
-        if not nets:
-            raise UserError(f"--only {glob} matches no whole run: choose {', '.join(WHOLE + net for net in AIMED_AT)}")
-        return Selection((), nets)
+        wholes = tuple(one for one in WHOLES if fnmatchcase(one.name, glob))
+        if not wholes:
+            raise UserError(f"--only {glob} matches no whole run: choose {', '.join(one.name for one in WHOLES)}")
+        return Selection((), wholes)
     kinds: tuple[Kind, ...] = (kind,) if kind else ("cpu", "cuda")
     whole = [setting for each in kinds for setting in settings(each)]
     found = [one for one in whole if glob is None or _matches(glob, one)]
@@ -151,7 +170,7 @@ def _beyond(net: str, kind: Kind) -> list[Setting]:
         if arch.family == "vgg":
             raise ValueError("not trained here")
     except ValueError as error:
-        names = ", ".join((*CIFAR, *IMAGENET, *(WHOLE + one for one in AIMED_AT)))
+        names = ", ".join((*CIFAR, *IMAGENET, *(one.name for one in WHOLES)))
         why = f": {error}" if "6n+2" in str(error) else f" matches nothing that is timed here: it has {names}"
         raise UserError(f"--only {net}{why}") from None
     fast: How = "captured" if kind == "cuda" and arch.family == "cifar" else "compiled"

@@ -252,40 +252,8 @@ def _net(setting: Setting, recipe: Recipe, device: torch.device) -> nn.Module:
         return net.to(device, memory_format=layout)  # type: ignore[call-overload, no-any-return]
 
 
-def timeline(target: Callable[..., None], *arguments: Any, of_ours: bool = True) -> list[tuple[float, int]]:
-    """Run `target(*arguments, tell)` in a process of its own; returns (seconds since its start, images) of each `tell(images)`.
-
-    The start of Python counts. Raises RuntimeError where the process fails.
-    """
-    fresh = multiprocessing.get_context("spawn")
-    mine, theirs = fresh.Pipe(duplex=False)
-    found: list[tuple[float, int]] = []
-    process = fresh.Process(target=_tell_all, args=(target, arguments, theirs))
-    with tempfile.TemporaryDirectory(prefix="resnet-bench-") as empty:
-        began = time.monotonic()
-        with environment(of_ours, empty):
-            process.start()
-        theirs.close()
-        try:
-            while True:
-                images: int = mine.recv()
-                found.append((time.monotonic() - began, images))
-        except EOFError:
-            process.join()
-        finally:
-            process.kill()
-            process.join()
-    if process.exitcode or not found:
-        raise RuntimeError(f"{target.__name__} ended with status {process.exitcode}")
-    return found
-
-
-def _tell_all(target: Callable[..., None], arguments: tuple[Any, ...], mouth: Connection) -> None:
-    target(*arguments, mouth.send)
-
-
 def reference_run(net: str, batch: int, folder: Path | None, seconds: float, tell: Callable[[int], object]) -> None:
-    """`reference.epochs` on the CIFAR-10 in a folder, or on random images; for `timeline`."""
+    """`reference.epochs` on the CIFAR-10 in a folder, or on random images; for `turns.timelines`."""
     import torch
 
     from bench.training import data

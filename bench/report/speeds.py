@@ -17,8 +17,8 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.measure.ceilings import Ceilings, floor
-from bench.measure.settings import Kind, Setting
-from bench.spec import parse_arch
+from bench.measure.settings import Kind, Setting, WholeRun
+from bench.spec import Precision, parse_arch
 from bench.store import read_json, write_json
 
 FORMAT = 2
@@ -100,7 +100,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole run beside the reference loop with its own tests, one after the other."""
+    """A whole run beside the reference loop with its own tests, in turns."""
 
     net: str
     execution: str
@@ -109,6 +109,12 @@ class Whole:
     ours: Timeline
     reference: Timeline
     session: Session
+    precision: Precision = "fp32"
+    """Ours; the reference's is single."""
+
+    @property
+    def run(self) -> WholeRun:
+        return WholeRun(self.net, self.precision)
 
     def rates(self, start: float = 0.0) -> tuple[float, float] | None:
         """Images per second of ours and of the reference from `start` to the end of each; None where one had ended."""
@@ -229,9 +235,10 @@ def merge(old: Sequence[Machine], new: Machine) -> list[Machine]:
     """All machines, what is new in place of what was measured of the same loop on the same machine before."""
     before = next((machine for machine in old if machine.name == new.name), Machine(new.name, new.kind))
     speeds = {speed.setting: speed for speed in (*before.speeds, *new.speeds)}
-    wholes = {whole.net: whole for whole in (*before.wholes, *new.wholes)}
+    wholes = {whole.run: whole for whole in (*before.wholes, *new.wholes)}
     ordered = tuple(speeds[setting] for setting in sorted(speeds, key=lambda setting: setting.order))
-    whole = _sessions_joined(Machine(new.name, new.kind, ordered, tuple(wholes.values())))
+    by_depth = sorted(wholes.values(), key=lambda one: (parse_arch(one.net).depth, one.precision != "fp32"))
+    whole = _sessions_joined(Machine(new.name, new.kind, ordered, tuple(by_depth)))
     return sorted([*(m for m in old if m.name != new.name), whole], key=lambda machine: machine.name)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,8 +34,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     chosen = metafunc.config.stash[CHOSEN]
     if "setting" in metafunc.fixturenames:
         metafunc.parametrize("setting", chosen.settings, ids=lambda setting: setting.name)
-    if "net" in metafunc.fixturenames:
-        metafunc.parametrize("net", chosen.wholes)
+    if "asked" in metafunc.fixturenames:
+        nets = [tuple(found) for _, found in groupby(chosen.wholes, lambda whole: whole.net)]
+        metafunc.parametrize("asked", nets, ids=lambda wholes: "+".join(whole.name for whole in wholes))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -13,7 +13,9 @@ import pytest
 
 from bench import job
 from bench.errors import Interrupted
-from bench.measure import throughput
+from bench.measure import throughput, turns
+from bench.measure.settings import WholeRun
+from bench.measure.turns import Program
 from bench.report.speeds import Machine, Session, Timeline, Whole
 from bench.spec import RunSpec, parse_arch
 from bench.store import RunFolder, read_json
@@ -31,7 +33,7 @@ APART = 5.0
 @pytest.mark.timeout(0)
 def test_whole_run(
     benchmark: Any,
-    net: str,
+    asked: tuple[WholeRun, ...],
     machine: dict[str, Any],
     nothing_measured: Machine,
     session: Session,
@@ -39,30 +41,33 @@ def test_whole_run(
     request: pytest.FixtureRequest,
     tmp_path: Path,
 ) -> None:
+    """Of one net, in one precision or several: the reference loop takes turns with all of them."""
     given = request.config.getoption("--data")
     folder = Path(given) if given and (Path(given) / CIFAR10_FOLDER).is_dir() else None
-    seconds = 60 * request.config.getoption("--minutes")
-    arch = parse_arch(net)
-    spec = RunSpec(arch, replace(cifar_depth.recipe(arch, "paper"), iterations=ENOUGH), "cifar10", 0)
-    lines: list[Timeline] = []
-
-    def both() -> None:
-        lines.append(thinned(throughput.timeline(run_of_ours, spec, tmp_path, folder, seconds)))
-        arguments = (throughput.reference_run, net, spec.recipe.batch, folder, seconds)
-        lines.append(thinned(throughput.timeline(*arguments, of_ours=False)))
-
-    benchmark.pedantic(both, rounds=1)
-    images = "CIFAR-10" if folder else "random"
-    execution = read_json(RunFolder(tmp_path, spec.run_id).provenance)["execution"]
-    whole = Whole(net, execution, images, lines[0], lines[1], session)
-    benchmark.extra_info.update(net=net, execution=execution, images=images, rates=whole.rates(), machine=machine)
-    keep(replace(nothing_measured, wholes=(whole,)))
+    seconds = 60 * request.config.getoption("--minutes") * (1 + len(asked))  # of which it has one part
+    net, arch = asked[0].net, parse_arch(asked[0].net)
+    recipe = replace(cifar_depth.recipe(arch, "paper"), iterations=ENOUGH)
+    specs = [RunSpec(arch, replace(recipe, precision=one.precision), "cifar10", 0) for one in asked]
+    programs = [
+        Program(throughput.reference_run, (net, recipe.batch, folder, seconds), of_ours=False),
+        *(Program(run_of_ours, (spec, tmp_path, folder, seconds)) for spec in specs),
+    ]
+    found: list[Timeline] = []
+    benchmark.pedantic(lambda: found.extend(map(thinned, turns.timelines(programs))), rounds=1)
+    images, (reference, *lines) = "CIFAR-10" if folder else "random", found
+    wholes = []
+    for one, spec, line in zip(asked, specs, lines, strict=True):
+        execution = read_json(RunFolder(tmp_path, spec.run_id).provenance)["execution"]
+        wholes.append(Whole(net, execution, images, line, reference, session, one.precision))
+    said = [{"precision": one.precision, "execution": one.execution, "rates": one.rates()} for one in wholes]
+    benchmark.extra_info.update(net=net, images=images, wholes=said, machine=machine)
+    keep(replace(nothing_measured, wholes=tuple(wholes)))
 
 
 def run_of_ours(
     spec: RunSpec, results: Path, folder: Path | None, seconds: float, tell: Callable[[int], object]
 ) -> None:
-    """A run as the command makes it, until its first evaluation point after so many seconds. For `throughput.timeline`."""
+    """A run as the command makes it, until its first evaluation point after so many seconds. For `turns.timelines`."""
     if folder is None:
         images = throughput.random_images()
         data.load = lambda *_: images

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from bench.measure.ceilings import Ceilings, least_bytes, multiply_adds
-from bench.measure.settings import AIMED_AT, WHOLE, settings
+from bench.measure.settings import WHOLE, WHOLES, WholeRun, settings
 from bench.report import manifest, markdown, terminal
 from bench.report.figures import throughput as picture
 from bench.report.page import Cell, Figure, Manifest, Page, Part, Table, behind, cells, grid
@@ -25,7 +25,7 @@ HEADERS = [
 NUMERIC = range(4, len(HEADERS))
 NARROW = (0, 1, 2, 3, 4, 5, 7, 8, 10, 11)
 WHOLE_HEADERS = [
-    "net", "execution", "images", "minutes", "images/s", "the reference's", "ratio", "from the third minute on",
+    "net", "execution", "precision", "images", "minutes", "images/s", "the reference's", "ratio", "from the third minute on",
     "the reference's", "ratio", "aim",
 ]  # fmt: skip
 
@@ -78,13 +78,13 @@ def _table(speeds: Sequence[Speed], best: Ceilings) -> Table:
 def _whole_table(machine: Machine) -> Table:
     rows = []
     for whole in machine.wholes:
-        line = [label(whole.net), whole.execution, whole.images, f"{whole.ours[-1][0] / 60:.0f}"]
+        line = [label(whole.net), whole.execution, whole.precision, whole.images, f"{whole.ours[-1][0] / 60:.0f}"]
         for start in (0.0, THIRD_MINUTE):
             rates = whole.rates(start)
             line += [f"{rates[0]:,.0f}", f"{rates[1]:,.0f}", f"{rates[0] / rates[1]:.2f}"] if rates else ["", "", ""]
         aim = AIMS.get(whole.net) if machine.kind == "cpu" else None
         rows.append([*line, f"{aim}" if aim else ""])
-    return grid(rows, WHOLE_HEADERS, range(3, 11))
+    return grid(rows, WHOLE_HEADERS, range(4, 12))
 
 
 def render_terminal(machines: Sequence[Machine]) -> str:
@@ -166,16 +166,20 @@ def _whole(machine: Machine) -> list[Part]:
     """The section on whole runs."""
     text = (
         "A run as `--table cifar_depth` starts it, from the start of Python, with its compiling, tests, checkpoints and "
-        "records; and the reference loop with a test and a checkpoint after each epoch. One after the other, each to the end "
-        "of an epoch. Once each, so that there is no interval."
+        "records; and the reference loop with a test and a checkpoint after each epoch. In turns of seconds, held while it is "
+        "another's, so that a machine that slows down slows both; each to the end of an epoch. Once each, so that there is no "
+        "interval."
     )
     parts: list[Part] = ["### Whole runs", text]
     if machine.wholes:
         parts += [_whole_table(machine)]
-    lacking = [net for net in AIMED_AT if net not in {whole.net for whole in machine.wholes}]
-    if lacking:
-        parts += [f"Not measured here yet: {', '.join(map(label, lacking))}. `{WHOLE_COMMAND}` measures them."]
+    if lacking := [run for run in WHOLES if run not in {whole.run for whole in machine.wholes}]:
+        parts += [f"Not measured here yet: {', '.join(map(_named, lacking))}. `{WHOLE_COMMAND}` measures them."]
     return parts
+
+
+def _named(run: WholeRun) -> str:
+    return label(run.net) + (f" in {run.precision}" if run.precision != "fp32" else "")
 
 
 def _words(session: Session) -> str:
