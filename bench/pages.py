@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import plan, studies
+from bench.errors import UserError
 from bench.inside import Extension, GradientRun, Responses, SurfacePart
 from bench.provenance import ROOT
 from bench.spec import RunSpec, Spec
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from bench.report.page import Page
 
 MEASURED = ROOT / "tables" / "measured"
-GUIDE = ROOT / "REPRODUCE.md"
+README, GUIDE = ROOT / "README.md", ROOT / "REPRODUCE.md"
 
 
 def put(page: Page, tables: Path) -> list[Path]:
@@ -60,10 +61,20 @@ def write_report(results: Path, tables: Path) -> Path:
 
 
 def documents(measured: Path) -> dict[Path, str]:
-    """Documents outside of tables/ of which a part is generated, with the text that they should have."""
-    from bench.report import cost
+    """Documents outside of tables/ of which a part is generated, with the text that they should have.
 
-    return {GUIDE: cost.with_cost(GUIDE.read_text(), finished_runs(measured))}
+    Raises UserError where one has lost the markers of its part.
+    """
+    from bench.report import cost, front
+    from bench.report.markdown import with_part
+
+    finished, documents = finished_runs(measured), dict[Path, str]()
+    for document, name, render in ((README, "numbers", front.render), (GUIDE, "cost", cost.render)):
+        try:
+            documents[document] = with_part(document.read_text(), name, render(finished))
+        except UserError as error:
+            raise UserError(f"{document}: {error}") from None
+    return documents
 
 
 def shown_by(spec: Spec) -> list[str]:

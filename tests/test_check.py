@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from PIL import Image
 from test_transfer import in_json, in_line
 
 from bench import check, pages, run, studies
+from bench.errors import UserError
 from bench.pages import MEASURED
 from bench.report import contents
 from bench.store import finished_runs
@@ -140,13 +142,31 @@ def test_a_file_of_no_table_is_found_by_the_check_of_all(
     assert f"{tables / 'notes.md'}: no results in tables/measured give this page" in lines(tables, capsys, "all")
 
 
-def test_the_cost_in_the_guide_is_checked(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    guide = ROOT / "REPRODUCE.md"
-    text = next(iter(pages.documents(MEASURED).values()))
-    assert text == guide.read_text()
-    monkeypatch.setattr(pages, "documents", lambda _: {guide: text.replace("measured on the same net", "guessed", 1)})
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [("REPRODUCE.md", "measured on the same net", "guessed"), ("README.md", MEAN, f"{float(MEAN) + 0.01:.2f}")],
+)
+def test_the_numbers_in_a_document_are_checked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, right: str, wrong: str
+) -> None:
+    document = ROOT / name
+    text = pages.documents(MEASURED)[document]
+    assert text == document.read_text()
+    monkeypatch.setattr(pages, "documents", lambda _: {document: text.replace(right, wrong, 1)})
     (line,) = lines(ROOT / "tables", capsys, "cifar_depth")
-    assert line.startswith(f"{guide}:")
+    assert line.startswith(f"{document}:")
+
+
+@pytest.mark.parametrize("marker", ["<!-- cost: written by --publish -->", "<!-- end of cost -->"])
+@pytest.mark.parametrize("times", [0, 2])
+def test_a_document_that_lost_a_marker_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, marker: str, times: int
+) -> None:
+    guide = tmp_path / "guide.md"
+    guide.write_text((ROOT / "REPRODUCE.md").read_text().replace(marker, marker * times))
+    monkeypatch.setattr(pages, "GUIDE", guide)
+    with pytest.raises(UserError, match=re.escape(str(guide)) + ".*put both back"):
+        pages.documents(MEASURED)
 
 
 def text(change: Callable[[str], str]) -> Callable[[Path], None]:
@@ -204,7 +224,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "tables" / "published", folder / "tables" / "published")
     for run_id in SEEDS:
         shutil.copytree(MEASURED / run_id, folder / "tables" / "measured" / run_id)
-    shutil.copy(ROOT / "REPRODUCE.md", folder)
+    for name in ("README.md", "REPRODUCE.md"):
+        shutil.copy(ROOT / name, folder)
     return folder
 
 

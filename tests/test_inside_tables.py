@@ -168,7 +168,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
         patch.setitem(loss_surface.GRIDS, "short", (Grid("lines", 2, 9, 50), Grid("plane", 7, 7, 50)))
         for module in (pages, transfer, run, check):
             patch.setattr(module, "MEASURED", made.measured)
-        patch.setattr(pages, "GUIDE", shutil.copy(pages.GUIDE, made.tables.parent / "guide.md"))
+        for name in ("README", "GUIDE"):
+            patch.setattr(pages, name, Path(shutil.copy(getattr(pages, name), made.tables.parent / f"{name}.md")))
         made.measured.mkdir()
         made(*INSIDE)
         yield made

@@ -16,7 +16,7 @@ from conftest import ROOT, Command
 
 from bench import plan
 from bench.options import parse
-from bench.report import markdown, terminal
+from bench.report import front, markdown, terminal
 from bench.report.page import Cell, Page, Part, Section, Table, cells, grid
 from bench.report.tables import cifar_depth, complexity
 from bench.report.variant import PAPER, Variant
@@ -184,3 +184,29 @@ def test_the_papers_number_says_where_it_stands_and_what_others_report() -> None
     assert "Table 6, row ResNet-56: printed as `6.97`" in text
     assert "7.40 ± 0.27" in text
     assert "200 epochs instead of 164" in text
+
+
+def test_the_first_table_shows_the_papers_recipe_first_and_names_what_is_not(tmp_path: Path) -> None:
+    plain, residual, deeper = map(parse_arch, ("plain-20", "resnet-20-A", "resnet-32-A"))
+    half = Variant("paper", "cifar10", "all", (("precision", "bf16"),))
+    parts = Variant("paper", "cifar10", "val45k")
+    made = [
+        (PAPER, plain, 0, 9.5), (PAPER, plain, 1, 9.7), (half, plain, 0, 8.0),
+        (half, residual, 0, 8.4), (parts, deeper, 0, 7.0), (front.SHORT, residual, 0, 17.0),
+    ]  # fmt: skip
+    finished = {
+        run.spec.run_id: run
+        for v, arch, seed, error in made
+        for run in [made_up.run(tmp_path, v.spec(arch, seed), error)]
+    }
+    text, held = front.render(finished), "a difference and its interval"
+    lines = {
+        words[0]: [held if "[" in word else word for word in words]
+        for line in text.splitlines()
+        for words in [re.split(r" *\| *", line.strip("| "))]
+    }
+    assert lines["plain-20"] == ["plain-20", "9.68", "9.60 ± 0.14", "2", held, "match", "not measured"]
+    assert lines["ResNet-20"] == ["ResNet-20", "8.75", "8.40", "1", held, "match", "15.30", "17.00", "1"]
+    assert lines["ResNet-32"][1:3] == ["7.51", "not measured"]
+    assert "*ResNet-20: [precision=bf16](tables/cifar_depth.precision=bf16.md). Spread assumed" in text
+    assert "*plain-20: [the paper's recipe](tables/cifar_depth.md). Spread assumed" in text

@@ -10,18 +10,10 @@ from bench.spec import Precision, RunSpec
 from bench.store import FinishedRun
 from bench.studies.cifar_depth import runs
 
-BEGIN, END = "<!-- cost: written by --publish -->", "<!-- end of cost -->"
 HEADERS = ["net", "runs in the paper", "multiply-adds of one run", "CPU hours", "from", "GPU hours", "from"]
 FIVE_RUNS = "resnet-110-A"
 NETS: tuple[str, Precision] = ("cifar", "fp32")
 """What the table is of."""
-
-
-def with_cost(text: str, finished: dict[str, FinishedRun]) -> str:
-    """The text with the part between the markers written anew."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{render(finished)}\n{END}{after}"
 
 
 def render(finished: dict[str, FinishedRun]) -> str:

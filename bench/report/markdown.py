@@ -9,6 +9,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from bench.errors import UserError
 from bench.report.page import Figure, Page, Part, Patch, Section, Table
 
 GENERATED = (
@@ -71,6 +72,19 @@ def table(rows: Sequence[Sequence[Any]], headers: Sequence[str], numeric: Collec
 def page(*parts: str) -> str:
     """Paragraphs to a page, with the warning not to edit it."""
     return "\n\n".join([GENERATED, *(part.strip() for part in parts if part.strip())]) + "\n"
+
+
+def with_part(text: str, name: str, part: str) -> str:
+    """The text of a document with the part between the markers of that name written anew.
+
+    Raises UserError where it has not both of them, once and in order.
+    """
+    begin, end = f"<!-- {name}: written by --publish -->", f"<!-- end of {name} -->"
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed) or begin in rest or end in before + after:
+        raise UserError(f"the part that --publish writes stands between {begin!r} and {end!r}: put both back, once")
+    return f"{before}{begin}\n{part}\n{end}{after}"
 
 
 def fenced(text: str) -> str:
