@@ -170,6 +170,11 @@ def test_what_was_measured_is_kept_and_replaced(tmp_path: Path) -> None:
     assert [round(speed.ratio, 1) for speed in first.speeds] == [2.0, 1.4]
     assert [speed.session for speed in first.speeds] == [later, SESSION]  # each stands by its own session's ceilings
     assert first.sessions == [SESSION, later]
+    quiet = replace(SESSION, ceilings=Ceilings({"fp32": 9e11}, 2e10))
+    (speed,) = machine(1.8, 0.02).speeds
+    (forgotten,) = speeds.merge([Machine("a machine", "cpu", (replace(speed, session=quiet),))], new)
+    assert forgotten.sessions == [later]
+    assert forgotten.ceilings == Ceilings({"fp32": 9e11, "bf16": 8e11}, 3e10)  # what it once did it can do
     assert second == old[1]
     assert [whole.precision for whole in first.wholes] == ["fp32", "bf16"]  # of one net, each in its place
     for damage in ("{}", '{"format": 3, "machines": []}', '{"format": 2, "machines": [{"name": "x"}]}'):

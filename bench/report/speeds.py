@@ -25,6 +25,7 @@ FORMAT = 2
 DROP = 0.10
 """Of the ratio to the reference loop: what a regression check calls a drop."""
 SIGNIFICANT = 0.01
+NOTHING = Ceilings({}, 0.0)
 THIRD_MINUTE = 180.0
 """Seconds from which on whole runs are judged: by then nets are compiled."""
 
@@ -44,7 +45,7 @@ class Session:
     clocks: tuple[tuple[str, float], ...] = ()
     """What clocks, in MHz, right after the ceilings were measured."""
     load: float | None = None
-    """Of the minute before, in processes that wanted to run."""
+    """What others were using before, in cores."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,8 @@ class Machine:
     kind: Kind
     speeds: tuple[Speed, ...] = ()
     wholes: tuple[Whole, ...] = ()
+    best: Ceilings = NOTHING
+    """What it reached before, in sessions too of which no figure stands any more."""
 
     @property
     def sessions(self) -> list[Session]:
@@ -152,8 +155,8 @@ class Machine:
 
     @property
     def ceilings(self) -> Ceilings:
-        """The best of all its sessions: a neighbour, or a clock that was down, spoils the ceilings of one."""
-        return reduce(or_, (session.ceilings for session in self.sessions))
+        """The best that it ever did: a neighbour, or a clock that was down, spoils the ceilings of a session."""
+        return reduce(or_, (session.ceilings for session in self.sessions), self.best)
 
 
 def save(path: Path, machines: Sequence[Machine]) -> None:
@@ -166,6 +169,7 @@ def _to_json(machine: Machine) -> dict[str, Any]:
     return {
         "name": machine.name,
         "kind": machine.kind,
+        "best": asdict(machine.best),
         "sessions": [asdict(session) for session in sessions],
         "speeds": [{**asdict(speed), "session": sessions.index(speed.session)} for speed in machine.speeds],
         "wholes": [{**asdict(whole), "session": sessions.index(whole.session)} for whole in machine.wholes],
@@ -228,7 +232,8 @@ def _machine(data: dict[str, Any]) -> Machine:
         )
         for whole in data["wholes"]
     ]
-    return Machine(data["name"], data["kind"], tuple(speeds), tuple(wholes))
+    best = Ceilings(**data["best"]) if "best" in data else NOTHING
+    return Machine(data["name"], data["kind"], tuple(speeds), tuple(wholes), best)
 
 
 def merge(old: Sequence[Machine], new: Machine) -> list[Machine]:
@@ -238,7 +243,8 @@ def merge(old: Sequence[Machine], new: Machine) -> list[Machine]:
     wholes = {whole.run: whole for whole in (*before.wholes, *new.wholes)}
     ordered = tuple(speeds[setting] for setting in sorted(speeds, key=lambda setting: setting.order))
     by_depth = sorted(wholes.values(), key=lambda one: (parse_arch(one.net).depth, one.precision != "fp32"))
-    whole = _sessions_joined(Machine(new.name, new.kind, ordered, tuple(by_depth)))
+    best = reduce(or_, (machine.ceilings for machine in (before, new)))
+    whole = _sessions_joined(Machine(new.name, new.kind, ordered, tuple(by_depth), best))
     return sorted([*(m for m in old if m.name != new.name), whole], key=lambda machine: machine.name)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from bench import provenance
@@ -57,7 +57,7 @@ def machine() -> dict[str, Any]:
     """Where this is measured, in what state, and what it does at best."""
     import torch
 
-    load = os.getloadavg()[0]
+    load = psutil.cpu_percent(interval=1.0) / 100 * (psutil.cpu_count() or 1)
     device = torch_device()
     torch.set_num_threads(ceilings.cores())
     precisions = [setting.precision for setting in settings.settings(settings.kind())]

@@ -17,7 +17,7 @@ WHOLE_COMMAND = f"python bench/run.py --table throughput --only '{WHOLE}*' --pub
 AIMS = {"resnet-20-A": 1.7, "resnet-56-A": 1.6, "resnet-110-A": 1.6}
 """Of a whole run on a CPU, in times the reference loop, from the third minute on."""
 BUSY = 0.5
-"""Processes a thread of ours that wanted to run before: from here on others were in the way."""
+"""Cores a thread of ours that others had in use before: from here on they were in the way."""
 HEADERS = [
     "net", "execution", "precision", "layout", "batch", "images/s", "the reference's", "ratio", "95 % interval",
     "ms/iteration", "first iteration, s", "peak, MB", "multiply-adds", "least bytes", "of the product", "of the copy",
