@@ -360,15 +360,18 @@ def test_the_table_says_what_it_would_run(command: Command) -> None:
     assert (command.tables / "figures" / "throughput.svg").exists()
 
 
-def _stamps(seconds: float, tell: Callable[[int], object]) -> None:
-    over = time.monotonic() + seconds
-    while time.monotonic() < over:
+def _stamps(folder: Path, tell: Callable[[int], object]) -> None:
+    """When each of 200 short sleeps began, from when the other program is there too: PyTorch is long to load."""
+    (folder / str(os.getpid())).touch()
+    while len(list(folder.iterdir())) < 2:
+        time.sleep(0.01)
+    for _ in range(200):
         tell(time.monotonic_ns())
         time.sleep(0.01)
 
 
-def _stamps_of_a_child(seconds: float, tell: Callable[[int], object]) -> None:
-    child = multiprocessing.get_context("fork").Process(target=_stamps, args=(seconds, tell))
+def _stamps_of_a_child(folder: Path, tell: Callable[[int], object]) -> None:
+    child = multiprocessing.get_context("fork").Process(target=_stamps, args=(folder, tell))
     child.start()
     child.join()
 
@@ -385,18 +388,31 @@ def _fails(tell: Callable[[int], object]) -> None:
     raise SystemExit(3)
 
 
-def test_programs_take_turns_with_all_that_they_start() -> None:
-    found = turns.timelines([Program(_stamps, (6,)), Program(_stamps_of_a_child, (6,), of_ours=False)], seconds=0.5)
+def test_programs_take_turns_with_all_that_they_start(tmp_path: Path) -> None:
+    found = turns.timelines(
+        [Program(_stamps, (tmp_path,)), Program(_stamps_of_a_child, (tmp_path,), False)], seconds=0.5
+    )
     stamps = sorted((stamp, who) for who, line in enumerate(found) for _, stamp in line)
     switches = sum(one[1] != other[1] for one, other in pairwise(stamps))
-    assert 4 <= switches <= 20  # a switch a turn, where hundreds of stamps would be mixed
+    assert len(stamps) == 400
+    assert 2 <= switches <= 100  # one a turn, and nearly one a stamp where both run at once
     for line in found:
         passed = (line[-1][1] - line[0][1]) / 1e9
-        assert line[-1][0] - line[0][0] < 0.8 * passed  # its clock stood still in the other's turns
+        assert line[-1][0] - line[0][0] < 0.9 * passed  # its clock stood still in the other's turns
 
 
 def test_a_program_that_fails_ends_the_others(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="_fails ended with status 3"):
         turns.timelines([Program(_starts_a_child, (tmp_path / "pid",)), Program(_fails, ())], seconds=10)
     pid = int((tmp_path / "pid").read_text())
-    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    over = time.monotonic() + 30
+    while time.monotonic() < over and _lives(pid):  # a process that is killed is gone a moment later
+        time.sleep(0.01)
+    assert not _lives(pid)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
