@@ -30,7 +30,11 @@ def put(page: Page, tables: Path) -> list[Path]:
     from bench.report.figures import drawing
 
     text = markdown.render(page)
-    drawn = {p: b for f in page.figures for p, b in drawing.save(f.chart(), tables / "figures" / f.name).items()}
+    drawn = {
+        path: data
+        for part in page.figures
+        for path, data in drawing.save(part.draw(), tables / "figures" / part.name).items()
+    }
     for path, data in drawn.items():
         write_bytes(path, data)
     write_text(tables / f"{page.name}.md", text)  # last: whatever is damaged has been found by now
@@ -56,8 +60,30 @@ def write_report(results: Path, tables: Path) -> Path:
 
     finished, logs = plan.load(results, MEASURED), plan.all_unfinished_logs(results)
     material = contents.Material(finished, MEASURED, results, logs)
-    write_text(tables / "report.html", html.render(contents.pages(studies.TABLES, material)))
+    pages = contents.pages(studies.TABLES, material)
+    write_text(tables / "report.html", html.render(pages, drawn_before(pages, tables, ROOT / "tables")))
     return tables / "report.html"
+
+
+def drawn_before(pages: Iterable[Page], *folders: Path) -> dict[str, Path]:
+    """Picture -> its file, where the page beside it says what this one says: to draw them all takes longer than the rest.
+
+    `put` writes a page after its figures, and `--check` holds those that are committed.
+    """
+    from bench.report import markdown
+    from bench.report.page import Picture
+
+    found: dict[str, Path] = {}
+    for page in pages:
+        pictures = [part for part in page.figures if isinstance(part, Picture)]
+        text = markdown.render(page).encode() if pictures else b""
+        for folder in folders:
+            written = folder / f"{page.name}.md"
+            if pictures and written.is_file() and written.read_bytes() == text:
+                files = {picture.name: folder / "figures" / f"{picture.name}.svg" for picture in pictures}
+                found |= {name: file for name, file in files.items() if file.exists()}
+                break
+    return found
 
 
 def documents(measured: Path) -> dict[Path, str]:

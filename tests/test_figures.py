@@ -39,7 +39,7 @@ def charts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Chart]:
         imagenet.page(large, two, []),
         third_party.page(),
     ]
-    return {each.name: each.chart() for page in pages for each in page.figures}
+    return {each.name: each.draw() for page in pages for each in page.figures}
 
 
 NAMES = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shlex
 import shutil
@@ -13,11 +14,13 @@ import made_up
 import pytest
 from conftest import Command
 
-from bench import plan
+from bench import pages, plan
+from bench.errors import UserError
 from bench.options import parse
 from bench.report import html
+from bench.report.figures import drawing
 from bench.report.html import Book
-from bench.report.page import Page, Patch
+from bench.report.page import Page, Patch, Picture
 from bench.report.variant import PAPER
 from bench.spec import parse_arch
 
@@ -320,6 +323,34 @@ def test_it_prints(opened: Callable[..., Any]) -> None:
     assert paper.startswith(b"%PDF")
     sheets = paper.count(b"/Type /Page\n") + paper.count(b"/Type /Page ") + paper.count(b"/Type /Page/")
     assert 8 < sheets < 60
+
+
+def test_committed_pictures_are_not_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To draw them takes longer than all else of the report; the files are embedded as they are."""
+    monkeypatch.setattr(drawing, "save", lambda *_: pytest.fail("a picture is drawn"))
+    text = pages.write_report(tmp_path, tmp_path).read_text()
+    figures = pages.MEASURED.parent / "figures"
+    names = ("throughput", "gradients.short", "gradients.short.signals", "loss_surface.short.contours")
+    for name in (*names, "loss_surface.short.surface"):
+        assert base64.b64encode((figures / f"{name}.svg").read_bytes()).decode() in text, name
+
+
+def test_a_picture_is_kept_with_its_page_alone(tmp_path: Path) -> None:
+    """Beside a page that says something else it is of other numbers; what is no picture is named."""
+    import matplotlib.pyplot as plt
+
+    def page(words: str) -> Page:
+        return Page("loss_surface", "Loss", [words, Picture("loss_surface.x", "alt", "caption", plt.figure)])
+
+    pages.put(page("one"), tmp_path)
+    drawn = tmp_path / "figures" / "loss_surface.x.svg"
+    assert pages.drawn_before([page("one")], tmp_path / "none", tmp_path) == {"loss_surface.x": drawn}
+    assert pages.drawn_before([page("two")], tmp_path) == {}
+    drawn.write_text("<svg/>")
+    with pytest.raises(UserError, match=r"loss_surface\.x\.svg is no figure of this harness: remove it"):
+        html.render([page("one")], pages.drawn_before([page("one")], tmp_path))
+    drawn.unlink()
+    assert pages.drawn_before([page("one")], tmp_path) == {}
 
 
 def test_a_page_of_words_alone_is_shown_too() -> None:

@@ -25,6 +25,7 @@ from bench.report.tables.imagenet import Variant
 from bench.spec import ImageNetRecipe, RunSpec, parse_arch
 from bench.store import RunFolder, read_scores, write_scores
 from bench.studies import imagenet as study
+from bench.testing import elsewhere, protocols
 from bench.training.schedule import drops_so_far, learning_rate
 
 
@@ -66,6 +67,16 @@ def spec(data: Path, net: str = "imagenet-resnet-18-A", **changes: object) -> Ru
 def train(one: RunSpec, results: Path, data: Path, **more: object) -> RunFolder:
     job.run(one, results, job.Source(data, workers=0), **more)  # type: ignore[arg-type]
     return RunFolder(results, one.run_id)
+
+
+FEW_SCALES = protocols.MultiScale(sides=(224, 256))
+
+
+@pytest.fixture
+def few_scales(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of the five scales, the small ones, where runs are held against one another: the five take most of the time."""
+    monkeypatch.setattr(protocols, "MULTI_SCALE", FEW_SCALES)
+    monkeypatch.setattr(elsewhere, "MULTI_SCALE", FEW_SCALES)
 
 
 def weights(run_folder: RunFolder) -> dict[str, torch.Tensor]:
@@ -122,6 +133,7 @@ def test_a_net_learns_a_small_set_by_heart(shared: Path, tmp_path: Path, net: st
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_scales")
 def test_kill_9_and_a_stop_in_mid_epoch_change_no_bit(images: Path, tmp_path: Path) -> None:
     """48 images are three iterations of 16: the kill comes after the first, the stop after the fourth."""
     one = spec(images)
@@ -154,6 +166,7 @@ def test_kill_9_and_a_stop_in_mid_epoch_change_no_bit(images: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_scales")
 def test_a_run_made_anew_is_tested_anew(images: Path, tmp_path: Path) -> None:
     """Nothing of the net before it is kept; and a stop between two protocols costs the one, which counts as progress."""
     one = spec(images, iterations=2, evaluate_every=2)
@@ -175,6 +188,7 @@ def test_a_run_made_anew_is_tested_anew(images: Path, tmp_path: Path) -> None:
 
 def _one_of_two(rank: int, one: RunSpec, results: Path, data: Path, port: int) -> None:
     torch.set_num_threads(1)
+    protocols.MULTI_SCALE = FEW_SCALES
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), GLOO_SOCKET_IFNAME="lo")
     job.run(one, results, job.Source(data, workers=0), place=(rank, 2))
 
@@ -189,6 +203,7 @@ def two_processes(one: RunSpec, results: Path, data: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_scales")
 def test_two_processes_train_what_one_trains_in_ghost_batches(images: Path, tmp_path: Path) -> None:
     """And the number may change between two requeues: one process begins, two end."""
     one = spec(images, lr=0.0001)  # a rate at which rounding does not grow
@@ -352,18 +367,19 @@ def test_weights_from_a_file_make_a_row(shared: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_scales")
 def test_finished_runs_make_an_ensemble(images: Path, tmp_path: Path) -> None:
     """Two seeds of a net: their scores are averaged, which is neither's own number."""
-    from bench.testing.elsewhere import score_ensemble
-
     specs = [
         spec(images, iterations=2, evaluate_every=2),
         replace(spec(images, iterations=2, evaluate_every=2), seed=1),
     ]
     for one in specs:
         train(one, tmp_path, images)
-    found = score_ensemble(specs, images, tmp_path, torch.device("cpu"), 0)
-    assert found.scores["multi-scale"].images == 3
-    alone = score_ensemble([specs[0], specs[0]], images, tmp_path, torch.device("cpu"), 0).scores["multi-scale"]
+    found = elsewhere.score_ensemble(specs, images, tmp_path, torch.device("cpu"), 0)
+    assert found.scores[FEW_SCALES.name].images == 3
+    alone = elsewhere.score_ensemble([specs[0], specs[0]], images, tmp_path, torch.device("cpu"), 0).scores[
+        FEW_SCALES.name
+    ]
     own = RunFolder(tmp_path, specs[0].run_id)
-    assert json.loads(own.evaluation.read_text())["protocols"]["multi-scale"]["top1_wrong"] == alone.top1_wrong
+    assert json.loads(own.evaluation.read_text())["protocols"][FEW_SCALES.name]["top1_wrong"] == alone.top1_wrong

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
+from bench.errors import UserError
 from bench.report.figures import interactive
-from bench.report.figures.chart import Chart, Style
+from bench.report.figures.chart import Style
 from bench.report.markdown import Footnotes
-from bench.report.page import Figure, Manifest, Page, Patch, Table
+from bench.report.page import Figure, Manifest, Page, Patch, Picture, Table
 from bench.report.verdicts.verdict import Word
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure as Drawn
 
 TEMPLATES = Path(__file__).parent / "templates"
 PATCHES = 20
@@ -23,8 +21,11 @@ PATCH_CHARACTERS = 50_000
 """The file stays under 5 MB: more patches than these, and longer ones, are only named. Runs keep theirs whole."""
 
 
-def render(pages: Sequence[Page]) -> str:
-    """The report. Raises UserError where the records of a run are damaged."""
+def render(pages: Sequence[Page], drawn: Mapping[str, Path] | None = None) -> str:
+    """The report. `drawn`: name of a picture -> the SVG in which it is drawn already; the others are drawn.
+
+    Raises UserError where the records of a run are damaged.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -42,6 +43,7 @@ def render(pages: Sequence[Page]) -> str:
         words=get_args(Word),
         tally=tally,
         charts=charts,
+        embedded=lambda picture: embedded(picture, (drawn or {}).get(picture.name)),
         library=_trusted(interactive.library()),
         style=_trusted((TEMPLATES / "report.css").read_text()),
         script=_trusted((TEMPLATES / "report.js").read_text()),
@@ -112,12 +114,8 @@ def slug(text: str) -> str:
 
 def charts(figure: Figure) -> dict[str, Any]:
     """What the template needs of a figure."""
-    chart = figure.chart()
-    if not isinstance(chart, Chart):
-        wide, high = chart.get_size_inches()
-        return {"tall": bool(high > 1.2 * wide), "picture": _picture(chart)}
+    chart = figure.draw()
     return {
-        "picture": "",
         "heading": chart.heading,
         "panels": interactive.values(chart),
         "square": all(panel.identity for panel in chart.panels),
@@ -126,14 +124,20 @@ def charts(figure: Figure) -> dict[str, Any]:
     }
 
 
-def _picture(drawn: Drawn) -> str:
-    """A figure of matplotlib as the address of an image that holds it."""
+def embedded(picture: Picture, file: Path | None) -> dict[str, Any]:
+    """What the template needs of a picture, read from a file if there is one: an address that holds it, and its shape."""
     from base64 import b64encode
 
-    from bench.report.figures.drawing import save
+    if file:
+        svg = file.read_bytes()
+    else:
+        from bench.report.figures.drawing import save
 
-    svg = save(drawn, Path("picture"), ["svg"])[Path("picture.svg")]
-    return f"data:image/svg+xml;base64,{b64encode(svg).decode()}"
+        (svg,) = save(picture.draw(), Path(picture.name), ["svg"]).values()
+    if not (size := re.search(rb'<svg [^>]*\bwidth="([0-9.]+)pt" height="([0-9.]+)pt"', svg)):
+        raise UserError(f"{file} is no figure of this harness: remove it and give the same command again")
+    wide, high = map(float, size.groups())
+    return {"tall": high > 1.2 * wide, "address": f"data:image/svg+xml;base64,{b64encode(svg).decode()}"}
 
 
 MARKS = {

@@ -63,16 +63,24 @@ class Patch:
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart with what a reader needs to read it: figures/`name`.svg and .png, and curves in HTML.
-
-    What is no chart of curves and points is a figure of matplotlib, and a picture in HTML too.
-    """
+    """A chart with what a reader needs to read it: figures/`name`.svg and .png, and curves in HTML."""
 
     name: str
     alt: str
     caption: str
-    chart: Callable[[], Chart | Drawn]
+    draw: Callable[[], Chart]
     """Called where it is drawn, and only there: it reads the curves of runs."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is no chart of curves and points: figures/`name`.svg and .png, and a picture in HTML too."""
+
+    name: str
+    alt: str
+    caption: str
+    draw: Callable[[], Drawn]
+    """Called where it is drawn, and only there."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +97,11 @@ class Page:
         return (part for part in self.parts if isinstance(part, Table))
 
     @property
-    def figures(self) -> Iterator[Figure]:
-        return (part for part in self.parts if isinstance(part, Figure))
+    def figures(self) -> Iterator[Figure | Picture]:
+        return (part for part in self.parts if isinstance(part, Figure | Picture))
 
 
-Part: TypeAlias = str | Table | Figure | Section | Patch
+Part: TypeAlias = str | Table | Figure | Picture | Section | Patch
 
 
 def behind(row: Sequence[Cell], manifest: Manifest, columns: Collection[int]) -> tuple[Cell, ...]:

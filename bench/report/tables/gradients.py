@@ -8,7 +8,7 @@ from statistics import fmean, median
 from bench.measure.flow import Chain, backward, chain, forward, of_weights
 from bench.report import manifest, terminal
 from bench.report.figures import gradients as pictures
-from bench.report.page import Cell, Figure, Manifest, Page, Part, Section, Table, behind, cells, grid
+from bench.report.page import Cell, Figure, Manifest, Page, Part, Picture, Section, Table, behind, cells, grid
 from bench.report.runs import Found, net, provenance
 from bench.report.tables import gradient_findings as findings
 from bench.report.tables.gradient_rows import Row, Run, Variant, number, rows
@@ -154,14 +154,14 @@ def _figures(shown: Sequence[Row], variant: Variant) -> list[Part]:
     heading = "" if variant.comparable else TITLES[variant.schedule].split(", ", 1)[1]
     heading += "" if variant.dataset == "cifar10" else f", images: {variant.dataset}"
     return [
-        Figure(
+        Picture(
             f"{variant.name}.signals",
             "Signals of every layer at initialisation",
             "Before the first iteration: top, the standard deviation of each layer's response; bottom, the norm of its "
             "gradient. With batch norm solid (the three lie on each other), without dashed. Of the first seed.",
             lambda: pictures.signals(shown, heading),
         ),
-        Figure(
+        Picture(
             variant.name,
             "Gradient of every layer's weights through training",
             "The norm of the gradient of each layer's weights (up: from the first convolution to the classifier) after so many "

@@ -12,7 +12,7 @@ from bench.measure.basin import Surface
 from bench.report import manifest, terminal
 from bench.report.figures import surfaces as pictures
 from bench.report.markdown import thousands
-from bench.report.page import Cell, Figure, Manifest, Page, Section, Table, behind, cells, grid
+from bench.report.page import Cell, Figure, Manifest, Page, Picture, Section, Table, behind, cells, grid
 from bench.report.runs import Found, mean_and_spread, net, provenance, sentences
 from bench.report.tables.inside import SEEDS, measured, titled, to_fill
 from bench.report.variant import PAPER, Variant
@@ -163,11 +163,11 @@ def page(found: Found, variant: Variant) -> Page:
     )
 
 
-def _figures(variant: Variant, all_rows: Sequence[Row]) -> list[Figure]:
+def _figures(variant: Variant, all_rows: Sequence[Row]) -> list[Figure | Picture]:
     """Of the first seed of each net."""
     name, said = variant.page(TABLE), variant.heading
     along, planes = ([found[0] for row in all_rows if (found := of(row))] for of in (_lines, _planes))
-    drawn = []
+    drawn: list[Figure | Picture] = []
     if along:
         drawn += [
             Figure(
@@ -187,14 +187,14 @@ def _figures(variant: Variant, all_rows: Sequence[Row]) -> list[Figure]:
         ]
     if planes:
         drawn += [
-            Figure(
+            Picture(
                 f"{name}.contours",
                 "Contours of the loss",
                 "The loss over the plane of two random directions, the same levels and axes for every net; the cross is the "
                 "trained net, the dashed line where its loss has risen by one nat.",
                 lambda: pictures.contours(planes, said),
             ),
-            Figure(
+            Picture(
                 f"{name}.surface",
                 "The loss as a surface",
                 "The same as surfaces, all on one scale, seen from the same side.",

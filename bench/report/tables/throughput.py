@@ -9,7 +9,7 @@ from bench.measure.ceilings import Ceilings, least_bytes, multiply_adds
 from bench.measure.settings import WHOLE, WHOLES, WholeRun, settings
 from bench.report import manifest, markdown, terminal
 from bench.report.figures import throughput as picture
-from bench.report.page import Cell, Figure, Manifest, Page, Part, Table, behind, cells, grid
+from bench.report.page import Cell, Manifest, Page, Part, Picture, Table, behind, cells, grid
 from bench.report.speeds import THIRD_MINUTE, Machine, Session, Speed, label
 
 COMMAND = "python bench/run.py --table throughput --publish"
@@ -105,7 +105,7 @@ def render(machines: Sequence[Machine]) -> str:
 
 def page(machines: Sequence[Machine]) -> Page:
     timed = [machine for machine in machines if machine.speeds]
-    drawn = Figure(
+    drawn = Picture(
         "throughput",
         "Images per second over the reference loop's, and over the floor's",
         "Left: how many times as fast as the reference loop. Right: how near to the floor. Darker is nearer to the machine; "
