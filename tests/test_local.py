@@ -24,9 +24,9 @@ TWO = (
     "--seeds",
     "2",
     "--set",
-    "iterations=160",
+    "iterations=120",
 )
-SHORT = (*TWO[:-1], "iterations=60")
+SHORT = (*TWO[:-1], "iterations=20")
 pytestmark = pytest.mark.slow
 
 

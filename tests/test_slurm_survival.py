@@ -18,6 +18,8 @@ from slurm.cluster import onemachine
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 Tables = Callable[..., Table]
+A_WHILE = ("--only", "resnet-20-A", "--set", "iterations=200")
+"""Long enough for something to happen to it."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -34,7 +36,7 @@ def long_run(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Path:
     """The results of one ResNet-20 that nothing happened to, on this machine without Slurm."""
-    study = Table(tmp_path_factory.mktemp("uninterrupted"), site, "--only", "resnet-20-A")
+    study = Table(tmp_path_factory.mktemp("uninterrupted"), site, *A_WHILE)
     study("--cluster", "local")
     return study.results
 
@@ -63,7 +65,7 @@ def facts_of(results: Path) -> dict[str, object]:
 
 def test_a_preempted_run_goes_on_to_the_same_bits(table: Tables, uninterrupted: Path) -> None:
     """A job of higher priority takes the nodes, n3 left to the long run; the run saves in time, and goes on."""
-    study = table("--only", "resnet-20-A")
+    study = table(*A_WHILE)
     study.send("--partition", "low")
     study.site.wait("some iterations", lambda: study.iteration() >= 20)
     where = ("--partition=high", "--nodelist=n[0-2]", "--exclusive", "--mem=100", "--output=/dev/null")
@@ -79,7 +81,7 @@ def test_a_preempted_run_goes_on_to_the_same_bits(table: Tables, uninterrupted: 
 
 def test_a_node_that_is_taken_down_gives_its_run_to_another(table: Tables, uninterrupted: Path) -> None:
     """Set down, Slurm starts a second copy elsewhere while the first may still compute: only the later one goes on."""
-    study = table("--only", "resnet-20-A")
+    study = table(*A_WHILE)
     study.send()
     study.site.wait("some iterations", lambda: study.iteration() >= 20)
     node = re.search(r"on (n\d),", "".join(study.status().values()))[1]  # type: ignore[index]
@@ -91,7 +93,7 @@ def test_a_node_that_is_taken_down_gives_its_run_to_another(table: Tables, unint
 
 def test_a_node_that_loses_power(table: Tables, uninterrupted: Path) -> None:
     """Its slurmd and all that runs on it die at once; Slurm notices, and the run goes on from its last checkpoint."""
-    study = table("--only", "resnet-20-A")
+    study = table(*A_WHILE)
     study.send()
     study.site.wait("some iterations", lambda: study.iteration() >= 20)
     node = re.search(r"on (n\d),", "".join(study.status().values()))[1]  # type: ignore[index]
@@ -103,7 +105,7 @@ def test_a_node_that_loses_power(table: Tables, uninterrupted: Path) -> None:
 
 
 def test_scancel_of_one_task_leaves_the_others(table: Tables) -> None:
-    study = table("--only", "resnet-20-A", "--seeds", "2")
+    study = table(*A_WHILE, "--seeds", "2")
     study.send()
     study.site.wait("both to run", lambda: all("running" in s for s in study.status().values()))
     run_id, line = next(iter(study.status().items()))
@@ -124,7 +126,7 @@ def test_out_of_memory_is_called_so(table: Tables) -> None:
 
 def test_a_killed_process_is_reported(table: Tables) -> None:
     """Nothing can be written by what dies of SIGKILL: the scheduler's word and the last heartbeat tell."""
-    study = table("--only", "resnet-20-A")
+    study = table(*A_WHILE)
     study.send()
     study.site.wait("some iterations", lambda: study.iteration() >= 20)
     beat = json.loads((folder_of(study.results) / "heartbeat.json").read_text())
