@@ -125,7 +125,7 @@ def page(found: Found, variant: Variant) -> Page:
             findings.table(all_rows),
             f"To *vanish* is to fall by more than {findings.FAR:,.0f} times from one end of the 3x3 convolutions to the other, "
             "to *explode* to grow by as much. The ratios are the worst of all runs and, where it says so, of all points of "
-            "their training.",
+            "their training. A ratio does not say which of its two ends has moved; `points.jsonl` of each run does.",
             f"What is missing is filled by `{variant.command()}`, some nets alone with `--only`." if missing else "",
             *(_figures(shown, variant) if runs else []),
             "## At initialisation",
