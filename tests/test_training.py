@@ -163,7 +163,7 @@ job.run(spec(9, iterations=250, drops=(125, 200)), Path({results!r}), job.Source
 @pytest.mark.slow
 def test_a_killed_run_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path: Path) -> None:
     """kill -9 at an arbitrary moment, several times, while it writes a checkpoint after every iteration."""
-    run = spec(9, iterations=150, drops=(75, 120))
+    run = spec(9, iterations=250, drops=(125, 200))
     folders = [RunFolder(tmp_path / name, run.run_id) for name in ("killed", "whole")]
     scripts = [KILLED.format(root=str(ROOT), tests=str(ROOT / "tests"), results=str(f.results)) for f in folders]
     reached, kills = 0, 0
@@ -174,7 +174,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path: Pat
             time.sleep(0.05)
             if kills < 3 and folders[0].checkpoint.exists():
                 now = torch.load(folders[0].checkpoint, weights_only=True)["progress"]["iteration"]
-                if now > reached + 15:
+                if now > reached + 30:
                     process.send_signal(signal.SIGKILL)
                     kills, reached = kills + 1, now
                     break
