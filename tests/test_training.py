@@ -147,23 +147,28 @@ def test_another_seed_ends_elsewhere(tmp_path: Path) -> None:
     assert not torch.equal(*ends)
 
 
+def run_to_kill() -> RunSpec:
+    """Long enough to be killed three times. Said once: another run in the script would be waited for without end."""
+    return spec(9, iterations=250, drops=(125, 200))
+
+
 KILLED = """
 import sys, torch
 from pathlib import Path
 sys.path[:0] = [{root!r}, {tests!r}]
 from bench import job
 from bench.training import loop
-from test_training import spec
+from test_training import run_to_kill
 torch.set_num_threads(1)
 loop.CHECKPOINT_SECONDS = 0.0
-job.run(spec(9, iterations=250, drops=(125, 200)), Path({results!r}), job.Source(Path(".")))
+job.run(run_to_kill(), Path({results!r}), job.Source(Path(".")))
 """
 
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path: Path) -> None:
     """kill -9 at an arbitrary moment, several times, while it writes a checkpoint after every iteration."""
-    run = spec(9, iterations=250, drops=(125, 200))
+    run = run_to_kill()
     folders = [RunFolder(tmp_path / name, run.run_id) for name in ("killed", "whole")]
     scripts = [KILLED.format(root=str(ROOT), tests=str(ROOT / "tests"), results=str(f.results)) for f in folders]
     reached, kills = 0, 0
