@@ -230,7 +230,11 @@ class RunSpec:
     @property
     def digest(self) -> str:
         """SHA-256 over every field in canonical JSON."""
-        return digest(self.to_json())
+        return digest(self._fields())
+
+    def same_but_seed(self, other: RunSpec) -> bool:
+        """Whether the two are the same run, their seeds left aside."""
+        return (self.arch, self.dataset, self.recipe) == (other.arch, other.dataset, other.recipe)
 
     @property
     def name(self) -> str:
@@ -259,13 +263,16 @@ class RunSpec:
 
     def to_json(self) -> dict[str, Any]:
         """All fields as plain JSON values, with the format version."""
+        plain: dict[str, Any] = json.loads(json.dumps(self._fields()))
+        return plain
+
+    def _fields(self) -> dict[str, Any]:
+        """The same, tuples among them, which JSON writes as lists."""
         nested = {
             "arch": vars(self.arch),
             "recipe": vars(self.recipe),
         }  # asdict copies deeply, for a ten times longer time
-        whole = {"format": FORMAT, **nested, "dataset": self.dataset, "seed": self.seed}
-        plain: dict[str, Any] = json.loads(json.dumps(whole))
-        return plain
+        return {"format": FORMAT, **nested, "dataset": self.dataset, "seed": self.seed}
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> RunSpec:

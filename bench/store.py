@@ -17,13 +17,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import IO, Any, Generic, Literal, TypeVar, cast
 
 from bench.errors import Busy, UserError
 from bench.inside import from_json
-from bench.spec import FORMAT, RunSpec, Spec
+from bench.spec import FORMAT, Arch, RunSpec, Spec
 
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -167,7 +167,7 @@ class RunFolder:
     results: Path
     run_id: str
 
-    @property
+    @cached_property
     def path(self) -> Path:
         return self.results / self.run_id
 
@@ -393,7 +393,8 @@ class Finished(Generic[S]):
     @property
     def metrics(self) -> list[dict[str, Any]]:
         """The evaluation points, oldest first. Raises UserError."""
-        return _read_lines(self.folder.metrics, _stamp(self.folder.metrics))
+        path = self.folder.metrics
+        return _read_lines(path, _stamp(path))
 
     @property
     def evaluation(self) -> dict[str, Score]:
@@ -403,7 +404,8 @@ class Finished(Generic[S]):
     @property
     def provenance(self) -> dict[str, Any]:
         """Where, when and by which code it was made. Raises UserError."""
-        return _read_provenance(self.folder.provenance, _stamp(self.folder.provenance))
+        path = self.folder.provenance
+        return _read_provenance(path, _stamp(path))
 
 
 FinishedRun = Finished[RunSpec]
@@ -419,24 +421,42 @@ def finished_runs(results: Path) -> dict[str, FinishedRun]:
 
 def finished(results: Path, kind: type[T]) -> dict[str, Finished[T]]:
     """Every finished training of a kind of spec, by id; the same otherwise."""
-    found = (_finished(RunFolder(results, path.parent.name)) for path in sorted(results.glob("*/result.json")))
-    return {
-        run.spec.run_id: cast("Finished[T]", run) for run in found if run is not None and isinstance(run.spec, kind)
-    }
+    found = (done for done in _all_finished(results) if isinstance(done, Finished) and isinstance(done.spec, kind))
+    return {run.folder.run_id: cast("Finished[T]", run) for run in found}
 
 
-def _finished(folder: RunFolder) -> Finished[Spec] | None:
-    """A finished run, read once for as long as its two files stay as they are: pages and report ask for the same."""
-    return _read_finished(folder, _stamp(folder.result), _stamp(folder.spec))
+def by_arch(runs: Mapping[str, Finished[T]]) -> dict[Arch, list[Finished[T]]]:
+    """The same runs by their net, each in the order that they had."""
+    found: dict[Arch, list[Finished[T]]] = {}
+    for run in runs.values():
+        found.setdefault(run.spec.arch, []).append(run)
+    return found
+
+
+def measurements(results: Path, kind: type[T]) -> list[T]:
+    """The specs of every finished measurement of a kind; the same otherwise."""
+    return [done for done in _all_finished(results) if isinstance(done, kind)]
+
+
+def _all_finished(results: Path) -> Iterator[Finished[Spec] | Spec]:
+    """A training run with its result, or the spec of a measurement, whose points are read by those who know what they are.
+
+    Each is read once for as long as its two files stay as they are: pages and report ask for the same. Paths are strings,
+    since of ten thousand runs `pathlib` would take longer than the disk.
+    """
+    for name in sorted(os.listdir(results)) if results.is_dir() else ():
+        result, spec = f"{results}/{name}/result.json", f"{results}/{name}/spec.json"
+        if os.path.exists(result):
+            yield _read_finished(RunFolder(results, name), _stamp(result), _stamp(spec))
 
 
 Stamp = tuple[int, int, int]
 """Inode, time and size: a file that is written anew has another."""
 
 
-def _stamp(path: Path) -> Stamp:
+def _stamp(path: Path | str) -> Stamp:
     try:
-        found = path.stat()
+        found = os.stat(path)
     except OSError as error:
         raise UserError(
             f"{path} cannot be read ({error.strerror}): mend that and give the same command again"
@@ -458,11 +478,11 @@ def _read_provenance(path: Path, stamp: Stamp) -> dict[str, Any]:
 
 
 @cache
-def _read_finished(folder: RunFolder, result: Stamp, spec: Stamp) -> Finished[Spec] | None:
+def _read_finished(folder: RunFolder, result: Stamp, spec: Stamp) -> Finished[Spec] | Spec:
     found = read_spec(folder.spec)
     if found.run_id != folder.run_id:
         raise UserError(f"{folder.spec} is of run {found.run_id}: its folder must have that name")
-    return None if found.measures else Finished(found, folder.read_result(), folder)
+    return found if found.measures else Finished(found, folder.read_result(), folder)
 
 
 def find(spec: Spec, *folders: Path) -> RunFolder | None:

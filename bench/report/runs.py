@@ -10,11 +10,11 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from bench.inside import GradientRun
+from bench.inside import GradientRun, SurfacePart
 from bench.report.page import Cell, Part, Section, Table, grid
 from bench.report.verdicts.verdict import Verdict
 from bench.spec import Arch, RunSpec, Spec, stem
-from bench.store import Finished, FinishedRun, Result, RunFolder, find, finished, wilson
+from bench.store import Finished, FinishedRun, Result, RunFolder, by_arch, find, finished, measurements, wilson
 
 
 @dataclass(frozen=True)
@@ -24,17 +24,19 @@ class Found:
     runs: Mapping[str, FinishedRun]
     folders: tuple[Path, ...]
 
-    def of(self, arch: Arch, spec: Callable[[Arch, int], RunSpec]) -> list[FinishedRun]:
-        """The finished runs of a net, seeds in order; `spec` gives the wanted run of a net and a seed."""
-        found = [run for run in self._of_arch.get(arch, ()) if run.spec == spec(arch, run.spec.seed)]
+    def of(self, spec: RunSpec) -> list[FinishedRun]:
+        """The finished runs of this kind, of whatever seed, seeds in order."""
+        found = [run for run in self._of_arch.get(spec.arch, ()) if run.spec.same_but_seed(spec)]
         return sorted(found, key=lambda run: run.spec.seed)
 
     @cached_property
     def _of_arch(self) -> dict[Arch, list[FinishedRun]]:
-        found: dict[Arch, list[FinishedRun]] = {}
-        for run in self.runs.values():
-            found.setdefault(run.spec.arch, []).append(run)
-        return found
+        return by_arch(self.runs)
+
+    @cached_property
+    def with_surfaces(self) -> frozenset[RunSpec]:
+        """The runs around whose nets some of the loss is measured."""
+        return frozenset(part.run for folder in self.folders for part in measurements(folder, SurfacePart))
 
     @cached_property
     def watched(self) -> dict[str, Finished[GradientRun]]:
@@ -108,11 +110,12 @@ def sentences(runs: Sequence[FinishedRun], deviations: Sentences, choices: Sente
     """The deviations and choices of the runs shown; with their nets where they are not common to all."""
     sections = []
     for heading, of_run in (("Deviations from the paper", deviations), ("Where the paper is silent", choices)):
-        said = [(net(run.spec.arch), sentence) for run in runs for sentence in of_run(run.spec)]
+        said = Counter((net(run.spec.arch), tuple(of_run(run.spec))) for run in runs)  # seeds of a net say the same
         lines = []
-        for sentence, times in Counter(sentence for _, sentence in said).items():
-            nets = sorted({name for name, text in said if text == sentence})
-            lines.append(f"- {sentence}" if times == len(runs) else f"- {', '.join(nets)}: {sentence}")
+        for sentence in dict.fromkeys(sentence for _, several in said for sentence in several):
+            by = [one for one in said if sentence in one[1]]
+            nets = ", ".join(sorted({name for name, _ in by}))
+            lines.append(f"- {sentence}" if sum(said[one] for one in by) == len(runs) else f"- {nets}: {sentence}")
         sections.append(Section(heading, ["\n".join(lines)]))
     return sections if runs else []
 

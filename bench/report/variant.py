@@ -27,9 +27,7 @@ class Variant:
 
     @staticmethod
     def of(spec: RunSpec) -> Variant:
-        base = recipe(spec.arch, spec.recipe.schedule, spec.dataset, spec.cifar.selection)
-        found = changes.between(base, spec.recipe)
-        return Variant(spec.recipe.schedule, spec.dataset, spec.cifar.selection, found)
+        return _variant(spec.arch, spec.cifar, spec.dataset)
 
     @property
     def name(self) -> str:
@@ -89,6 +87,13 @@ class Variant:
 def _recipe(variant: Variant, arch: Arch) -> CifarRecipe:
     """What the nets of a page are trained by; asked for every run of every page."""
     return changes.apply(recipe(arch, variant.schedule, variant.dataset, variant.selection), variant.changes)
+
+
+@cache
+def _variant(arch: Arch, trained: CifarRecipe, dataset: str) -> Variant:
+    """The page of a net that was trained so; asked for every run by every table."""
+    base = recipe(arch, trained.schedule, dataset, trained.selection)
+    return Variant(trained.schedule, dataset, trained.selection, changes.between(base, trained))
 
 
 PAPER = Variant("paper", "cifar10", "all")

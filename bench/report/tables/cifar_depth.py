@@ -53,7 +53,7 @@ def rows(finished: dict[str, FinishedRun], variant: Variant) -> list[Row]:
     """A row for each net of the study, and for each other CIFAR net that has runs of this variant."""
     of_arch: dict[Arch, list[FinishedRun]] = {arch: [] for arch in ARCHS}
     for run in finished.values():
-        if run.spec.arch.family == "cifar" and run.spec == variant.spec(run.spec.arch, run.spec.seed):
+        if run.spec.arch.family == "cifar" and run.spec.same_but_seed(variant.spec(run.spec.arch, 0)):
             of_arch.setdefault(run.spec.arch, []).append(run)
     order = sorted(of_arch, key=lambda arch: (arch.residual, arch.depth, arch.shortcut or ""))
     return [_row(arch, sorted(of_arch[arch], key=lambda run: run.spec.seed), variant) for arch in order]

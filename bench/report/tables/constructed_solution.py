@@ -54,7 +54,7 @@ class Row:
 
 def built(found: Found, variant: Variant) -> list[Built]:
     """The constructed nets of this variant that are finished, seeds in order."""
-    seeds = [run.spec.seed for run in found.of(study.SHALLOW, variant.spec)]
+    seeds = [run.spec.seed for run in found.of(variant.spec(study.SHALLOW, 0))]
     specs = [extension(variant, seed) for seed in seeds]
     folders = [(spec, folder) for spec in specs if (folder := found.find(spec))]
     return [
@@ -109,7 +109,7 @@ def rows(found: Found, variant: Variant) -> list[Row]:
 
 
 def _trained(arch: Arch, found: Found, variant: Variant) -> Row:
-    runs = tuple(found.of(arch, variant.spec))
+    runs = tuple(found.of(variant.spec(arch, 0)))
     lengths = sorted({run.result.iterations for run in runs})
     return Row(arch, "trained from scratch", arch.name, runs, *_errors(runs), tuple(map(thousands, lengths)))
 

@@ -73,7 +73,7 @@ def rows(found: Found, variant: Variant) -> list[Row]:
 
 
 def _row(found: Found, variant: Variant, arch: Arch) -> Row:
-    runs = found.of(arch, variant.spec)
+    runs = found.of(variant.spec(arch, 0))
     there = [(run, folder) for run in runs if (folder := found.find(study.responses(run.spec)))]
     diverged = sum(run.result.status == "diverged" for run in runs)
     return Row(arch, tuple(run for run, _ in there), tuple(folder for _, folder in there), diverged)

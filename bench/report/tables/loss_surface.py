@@ -16,7 +16,7 @@ from bench.report.page import Cell, Figure, Manifest, Page, Picture, Section, Ta
 from bench.report.runs import Found, mean_and_spread, net, provenance, sentences
 from bench.report.tables.inside import SEEDS, measured, titled, to_fill
 from bench.report.variant import PAPER, Variant
-from bench.spec import Arch
+from bench.spec import Arch, RunSpec
 from bench.store import FinishedRun, read_json
 from bench.studies import loss_surface as study
 from bench.studies.cifar_depth import choices, deviations
@@ -49,9 +49,9 @@ def rows(found: Found, variant: Variant) -> list[Row]:
 
 
 def _row(found: Found, variant: Variant, arch: Arch) -> Row:
-    runs = found.of(arch, variant.spec)
+    runs = found.of(variant.spec(arch, 0))
     of_kind: dict[str, list[Surface]] = {"lines": [], "plane": []}
-    begun = [run for run in runs if any(found.find(part) for part in study.surface(run.spec))]
+    begun = [run for run in runs if _begun(found, run.spec)]
     for run in begun:
         for kind, members in of_kind.items():
             mine = tuple(part for part in study.surface(run.spec) if part.grid.kind == kind)
@@ -61,10 +61,14 @@ def _row(found: Found, variant: Variant, arch: Arch) -> Row:
     return Row(arch, tuple(begun), tuple(of_kind["lines"]), tuple(of_kind["plane"]), diverged)
 
 
+def _begun(found: Found, run: RunSpec) -> bool:
+    return run in found.with_surfaces and any(found.find(part) for part in study.surface(run))
+
+
 def variants(found: Found) -> set[Variant]:
     """The pages for which some of a surface is measured."""
     cifar = [run.spec for run in found.runs.values() if run.spec.arch.family == "cifar"]
-    return {PAPER, *(Variant.of(spec) for spec in cifar if any(found.find(p) for p in study.surface(spec)))}
+    return {PAPER, *(Variant.of(spec) for spec in cifar if _begun(found, spec))}
 
 
 Number = Callable[[Surface], float | None]

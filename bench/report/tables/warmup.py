@@ -64,18 +64,18 @@ def rows(found: Found, variant: Variant) -> list[Row]:
 
 def _pair(found: Found, variant: Variant, arch: Arch) -> list[Row]:
     def runs(warm: bool) -> tuple[FinishedRun, ...]:
-        return tuple(found.of(arch, lambda arch, seed: specs(variant, arch, seed)[warm]))
+        return tuple(found.of(specs(variant, arch, 0)[warm]))
 
     return [Row(arch, warm, runs(warm)) for warm in (True, False)]
 
 
 def page_of(spec: RunSpec) -> Variant | None:
     """The page of a run that only this table has: one that starts otherwise than the depth study lets its net start."""
-    if spec.arch.family != "cifar":
+    changes = Variant.of(spec).changes if spec.arch.family == "cifar" else ()
+    if "warmup_lr" not in dict(changes):
         return None
-    changed = Variant.of(spec)
-    variant = replace(changed, changes=tuple(change for change in changed.changes if change[0] != "warmup_lr"))
-    return variant if changed != variant and spec in specs(variant, spec.arch, spec.seed).values() else None
+    variant = replace(Variant.of(spec), changes=tuple(change for change in changes if change[0] != "warmup_lr"))
+    return variant if spec in specs(variant, spec.arch, spec.seed).values() else None
 
 
 def variants(found: Found) -> set[Variant]:

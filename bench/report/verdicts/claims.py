@@ -18,7 +18,7 @@ from bench.report.verdicts import hypothesis
 from bench.report.verdicts.hypothesis import ALPHA, Plan, Sample, Sum
 from bench.report.verdicts.quantities import SOURCES, value
 from bench.spec import Arch, RunSpec, Schedule
-from bench.store import Finished, FinishedRun
+from bench.store import Finished, FinishedRun, by_arch
 from bench.studies.claims import CLAIMS, Claim, Comparison, Net, Quantity, Step, of_table
 
 Word = Literal["holds", "contradicted", "undecided", "not run"]
@@ -242,6 +242,10 @@ class Setting:
     _runs: dict[Net, tuple[FinishedRun, ...]] = field(default_factory=dict)
     _values: dict[tuple[Quantity, Net], tuple[float, ...]] = field(default_factory=dict)
 
+    @cached_property
+    def _of_arch(self) -> dict[Arch, list[Finished[Any]]]:
+        return by_arch(self.finished)
+
     def wanted(self, net: Net, seed: int = 0) -> RunSpec:
         """The run of a net that claims ask for."""
         spec = self.spec(net.arch)
@@ -251,7 +255,7 @@ class Setting:
         """The finished runs of a net, seeds in order; none of a net whose change changes nothing here."""
         if net not in self._runs:
             wanted = self.wanted(net)
-            of_net = (run for run in self.finished.values() if run.spec.arch == net.arch)
+            of_net = self._of_arch.get(net.arch, ())
             found = [run for run in of_net if run.spec.recipe == wanted.recipe and run.spec.dataset == wanted.dataset]
             if net.changes and wanted.recipe == self.spec(net.arch).recipe:
                 found = []
