@@ -81,6 +81,7 @@ ALLOWED = {
         "bench.store",
         "bench.studies",
         "bench.measure",
+        "bench.training.saving",
         "bench.report",
     },
 }

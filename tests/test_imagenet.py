@@ -140,8 +140,8 @@ def test_kill_9_and_a_stop_in_mid_epoch_change_no_bit(images: Path, tmp_path: Pa
     whole = train(one, tmp_path / "whole", images)
     script = (
         "import dataclasses, json, sys; from pathlib import Path; import torch; from bench import job, heartbeat\n"
-        "from bench.spec import RunSpec; from bench.training import loop\n"
-        "torch.set_num_threads(1); loop.CHECKPOINT_SECONDS = loop.REPORT_SECONDS = heartbeat.SECONDS = 0.0\n"
+        "from bench.spec import RunSpec; from bench.training import loop, saving\n"
+        "torch.set_num_threads(1); saving.CHECKPOINT_SECONDS = loop.REPORT_SECONDS = heartbeat.SECONDS = 0.0\n"
         "spec = RunSpec.from_json(json.loads(sys.argv[1]))\n"
         "job.run(spec, Path(sys.argv[2]), job.Source(Path(sys.argv[3]), workers=1))\n"
     )

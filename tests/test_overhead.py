@@ -12,7 +12,7 @@ from test_training import CPU, spec
 from bench.report.tables import harness
 from bench.report.tables.harness import APART, Overhead, Overheads
 from bench.store import RunFolder, read_json
-from bench.training import data, loop
+from bench.training import data, loop, saving
 from bench.training.feed import MemoryFeed
 
 OVERHEAD = Overhead(
@@ -65,13 +65,34 @@ def test_shares_are_of_all_but_the_first_iteration() -> None:
     assert shares == pytest.approx(percents)
 
 
+def test_checkpoints_are_rarer_where_they_take_long() -> None:
+    """Each minute; at half a percent of the time where that is more; each ten minutes at least, whatever they take."""
+    assert [saving.seconds_between(cost) for cost in (0.0, 0.3, 0.6, 1.2, 3.0, 60.0)] == [60, 60, 120, 240, 600, 600]
+
+
+def test_a_run_saves_as_often_as_the_last_checkpoint_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, and then, as that one is said to be too dear, not before the end; nor at an evaluation point."""
+    costs: list[float] = []
+
+    def between(cost: float) -> float:
+        costs.append(cost)
+        return 0.0 if len(costs) == 1 else float("inf")
+
+    monkeypatch.setattr(saving, "seconds_between", between)
+    monkeypatch.setattr(saving, "SAVING_SHARE", 0.0)
+    run = spec(iterations=6, drops=(2, 4), evaluate_every=2)
+    loop.train(run, RunFolder(tmp_path, run.run_id), MemoryFeed(run.cifar, data.digits(), CPU), CPU)
+    assert costs[0] == 0 < min(costs[1:])
+    assert len(costs) == 3
+
+
 def test_a_stretch_is_put_together_from_its_parts() -> None:
-    """Iterations of 10 s and tests of 200: 500 such, a checkpoint of 0.6 s each minute."""
+    """Iterations of 10 s and tests of 200: 500 such, and a checkpoint of 0.6 s each two minutes, as a minute is too often."""
     few = Overhead("resnet-1202-A", "eager", 9, 1, 5, 290.0, 5.0, 85.0, 200.0, 3.0, 0.0)
     assert few.estimated
     assert few.iteration == 10
     shares = few.shares
-    saved = 0.6 * (1 + (5000 + 200) / 60)
+    saved = 0.6 * (1 + (5000 + 200) / 120)
     other = 2.0 / 285
     stretch = (5000 + 200 + saved) / (1 - other)
     assert shares["evaluation"] == pytest.approx(100 * 200 / stretch)

@@ -157,10 +157,10 @@ import sys, torch
 from pathlib import Path
 sys.path[:0] = [{root!r}, {tests!r}]
 from bench import job
-from bench.training import loop
+from bench.training import saving
 from test_training import run_to_kill
 torch.set_num_threads(1)
-loop.CHECKPOINT_SECONDS = 0.0
+saving.CHECKPOINT_SECONDS = 0.0
 job.run(run_to_kill(), Path({results!r}), job.Source(Path(".")))
 """
 

@@ -16,15 +16,12 @@ from bench.errors import Interrupted
 from bench.nets import build_for_run
 from bench.spec import Recipe, Spec
 from bench.store import Result, RunFolder
-from bench.training import checkpoint, execution, lanes
+from bench.training import checkpoint, execution, lanes, saving
 from bench.training.execution import Mode
 from bench.training.feed import Feed
 from bench.training.processes import ALONE, Processes
 from bench.training.schedule import drops_so_far, learning_rate
 
-CHECKPOINT_SECONDS = 60.0
-SAVING_SHARE = 0.02
-"""Of the time, up to which evaluation points write checkpoints too: fast GPUs have two points a second."""
 REPORT_SECONDS = 1.0
 
 
@@ -95,7 +92,7 @@ def train(
             run.tell(on_report, at_point)
             last_report = time.monotonic()
         last = run.diverged or run.now.iteration == recipe.iterations
-        due = time.monotonic() - last_save > CHECKPOINT_SECONDS or (at_point and run.saves_cheaply())
+        due = time.monotonic() - last_save > run.between_saves or (at_point and run.saves_cheaply())
         if last or processes.agree(due):
             run.save()
             last_save = time.monotonic()
@@ -149,7 +146,7 @@ class _Run:
         self.started = self.clock = self.step_clock = time.monotonic()
         self.here_images, self.here_seconds = 0, 0.0  # of this attempt, for images/s
         self.first_seconds = 0.0  # of this attempt's first iteration, which compiles or captures
-        self.seconds_saving = 0.0
+        self.between_saves, self.seconds_saving = saving.seconds_between(0), 0.0
 
     @property
     def warming_up(self) -> bool:
@@ -265,20 +262,22 @@ class _Run:
         )
 
     def saves_cheaply(self) -> bool:
-        """Whether checkpoints have taken little of this attempt's time so far."""
-        return self.seconds_saving <= SAVING_SHARE * (time.monotonic() - self.started)
+        """Whether checkpoints have taken little of this attempt's time so far: fast GPUs have two points a second."""
+        return self.seconds_saving <= saving.SAVING_SHARE * (time.monotonic() - self.started)
 
     def save(self) -> None:
         """Write a checkpoint, with the sums in it."""
-        began = time.monotonic()
         self.collect()
+        began = time.monotonic()  # only now: what the device had still to do is no part of what a checkpoint costs
         self.now.wall_seconds += time.monotonic() - self.clock
         self.clock = time.monotonic()
         with self.clocked("checkpoints"):
             if self.processes.first:
                 checkpoint.save(self.folder, self.spec, self.net, self.optimiser, self.now)
         self.now.saves += 1
-        self.seconds_saving += self.step_clock - began
+        cost = self.step_clock - began
+        self.seconds_saving += cost
+        self.between_saves = saving.seconds_between(cost)
 
     def result(self) -> Result:
         """What the run measured; the last iterate is also held against the whole training set."""

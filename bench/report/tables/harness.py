@@ -13,6 +13,7 @@ from bench.report.page import Cell, Page, Section, Table, behind, cells, grid
 from bench.spec import parse_arch
 from bench.store import read_json, write_json
 from bench.studies.cifar_depth import PAPER
+from bench.training.saving import seconds_between
 
 FORMAT = 1
 
@@ -47,8 +48,6 @@ class Figures:
 
 APART = PAPER.evaluate_every
 """Iterations between two evaluation points of the paper's schedule."""
-BETWEEN_SAVES = 60.0
-"""Seconds between two checkpoints, of which an evaluation point writes one more."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +90,10 @@ class Overhead:
         }
         if self.estimated:
             evaluation = self.evaluation / self.points
-            saves = 1 + (APART * self.iteration + evaluation) / BETWEEN_SAVES
+            cost = self.checkpoints / max(1, self.saves)
+            saves = 1 + (APART * self.iteration + evaluation) / seconds_between(cost)  # one more at the point
             of_steady = {name: seconds / steady for name, seconds in parts.items()}
-            parts["evaluation"], parts["checkpoints"] = evaluation, saves * self.checkpoints / max(1, self.saves)
+            parts["evaluation"], parts["checkpoints"] = evaluation, saves * cost
             fixed = APART * self.iteration + parts["evaluation"] + parts["checkpoints"]
             steady = fixed / (1 - of_steady["metrics"] - of_steady["other"])
             parts |= {name: of_steady[name] * steady for name in ("metrics", "other")}
@@ -237,8 +237,9 @@ def page(figures: Figures, overheads: Overheads | None) -> Page:
             f"Share of {APART} iterations, evaluated at their end, that is no training: tests of 10,000 images, checkpoints, "
             "curves with logs and heartbeats, and all else. Each from a real run on CIFAR-10 by the paper's recipe, started "
             "by the command and stopped after its first evaluation point. What is done once a run (starting, compiling, and "
-            "a test of the 50,000 training images at the end) is not in it. Where fewer were trained, their "
-            "time is put together from the measured parts, with a checkpoint each minute.",
+            "a test of the 50,000 training images at the end) is not in it. Where fewer were trained, their time is put "
+            "together from the measured parts, with as many checkpoints as there would be: one each minute, or fewer where "
+            "they would take over half a percent of the time.",
             overhead_table(overheads),
             f"Measured on {overheads.machine}, {overheads.software}; commit {overheads.commit}."
             if overheads
