@@ -6,6 +6,7 @@ from itertools import combinations, pairwise
 from pathlib import Path
 
 import made_up
+import numpy as np
 import pytest
 from conftest import ROOT
 
@@ -111,6 +112,31 @@ def test_no_name_lies_on_an_interval(charts: dict[str, Chart], name: str) -> Non
         for bar in bars:
             lain_on = Bbox(axis.transData.transform(bar))
             assert [note.get_text() for note in names if note.get_window_extent().overlaps(lain_on)] == []
+    plt.close(whole)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith(".against")])
+def test_names_and_their_lines_keep_clear(charts: dict[str, Chart], name: str) -> None:
+    """No line crosses another or a name, up to where points lie together, and no name touches the panel's edge."""
+    import matplotlib.pyplot as plt
+    from matplotlib.path import Path as Line
+    from matplotlib.text import Annotation
+
+    whole = drawing.draw(charts[name])
+    whole.draw_without_rendering()
+    for axis in whole.axes:
+        notes = [note for note in axis.texts if isinstance(note, Annotation)]
+        boxes = {note.get_text(): note.get_window_extent() for note in notes if note.get_text()}
+        lines = []
+        for note in notes:
+            if note.arrow_patch:
+                point = axis.transData.transform(note.xy)
+                way = np.array(note.xyann) * whole.dpi / 72
+                lines.append(Line([point + 0.99 * way, point + 0.3 * way]))
+        edge = axis.get_window_extent()
+        assert [text for text, box in boxes.items() if box.x0 <= edge.x0 or box.y0 <= edge.y0] == []
+        assert [text for line in lines for text, box in boxes.items() if line.intersects_bbox(box, filled=False)] == []
+        assert not any(one.intersects_path(two) for one, two in combinations(lines, 2))
     plt.close(whole)
 
 

@@ -10,6 +10,7 @@ from bench.report.figures.chart import Panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.path import Path
     from matplotlib.transforms import Bbox
 
 SIZE = 10.0
@@ -59,14 +60,18 @@ AROUND_IT: list[Place] = [
 ]
 PLACES = BESIDE_IT + AROUND_IT
 """Where a point's name may stand, the best place first."""
-ROUNDS = 3
+ROUNDS = 6
 """In which each name may move, given the others."""
 BESIDE = 12.0
 """Points from which on a line leads from a name to its point."""
 MUCH = 1.5
 """Times as near to another point, so that a name seems to be of that one."""
+LEADS = 0.75
+"""Of the way from a name to its point that must be clear: where points lie together all lines meet at the end."""
 CLOSE = 6.0
 """Pixels from another point at which a line seems to lead to that one."""
+MARGIN = 4.0
+"""Pixels between a name and the panel's edge."""
 
 
 def name_points(axis: Axes, panel: Panel) -> None:
@@ -79,27 +84,37 @@ def name_points(axis: Axes, panel: Panel) -> None:
         for name, x, y in zip(series.names, series.x, series.y, strict=bool(series.names)):  # curves have none
             points.setdefault((x, y), []).append(name)
     named = [_Name(axis, ", ".join(names), where) for where, names in points.items()]
-    full = _full(axis, panel, named)
+    bars, full = _bars(axis, panel), _full(axis, panel, named)
     for _ in range(ROUNDS):
         for each in named:
-            each.choose(full, [other for other in named if other is not each])
+            each.choose(full, bars, [other for other in named if other is not each])
     for each in named:
         each.write()
 
 
-def _full(axis: Axes, panel: Panel, names: Sequence[_Name]) -> list[Bbox]:
-    """Where points and their intervals lie, and the line on which ours would be the paper's."""
+def _bars(axis: Axes, panel: Panel) -> list[Bbox]:
+    """Where intervals lie."""
     from matplotlib.transforms import Bbox
 
-    full = [(name.where, name.where) for name in names]
-    for series in panel.series:
-        bars = zip(series.x, series.low, series.high, strict=False)
-        full += [((x, low), (x, high)) for x, low, high in bars if math.isfinite(low) and math.isfinite(high)]
+    ends = [
+        ((x, low), (x, high))
+        for series in panel.series
+        for x, low, high in zip(series.x, series.low, series.high, strict=False)
+        if math.isfinite(low) and math.isfinite(high)
+    ]
+    return [Bbox(axis.transData.transform(each)) for each in ends]
+
+
+def _full(axis: Axes, panel: Panel, names: Sequence[_Name]) -> list[Bbox]:
+    """Where no name may stand: points, their intervals, and the line on which ours would be the paper's."""
+    from matplotlib.transforms import Bbox
+
+    places = [name.where for name in names]
     if names and panel.identity:
-        places = [panel.x.low * (panel.x.high / panel.x.low) ** (i / 60) for i in range(61)]
-        full += [((at, at), (at, at)) for at in places]
-    reach = 5 * axis.figure.dpi / 72
-    return [Bbox(axis.transData.transform(ends)).padded(reach) for ends in full]
+        on_line = (panel.x.low * (panel.x.high / panel.x.low) ** (i / 60) for i in range(61))
+        places += [(at, at) for at in on_line]
+    spots = [Bbox([at, at]) for at in axis.transData.transform(places)] if places else []
+    return [each.padded(5 * axis.figure.dpi / 72) for each in (*spots, *_bars(axis, panel))]
 
 
 class _Name:
@@ -112,31 +127,47 @@ class _Name:
         self.text = axis.annotate(name, where, (0, 0), textcoords="offset points", va="center", size=SIZE - 1)
         self.text.set_in_layout(False)
         self.extent = self.text.get_window_extent()
-        self.inside = axis.get_window_extent().expanded(1.02, 1.02)
+        self.inside = axis.get_window_extent().padded(-MARGIN)
         self.point = 72 / axis.figure.dpi
         self.place: Place | None = None
         self.box = self.extent
-        self.line: list[Bbox] = []
+        self.line: Path | None = None
 
-    def choose(self, full: Sequence[Bbox], others: Sequence[_Name]) -> None:
+    def choose(self, full: Sequence[Bbox], bars: Sequence[Bbox], others: Sequence[_Name]) -> None:
         """The first of the best places, given where the others stand now."""
-        written = [other for other in others if other.place]
-        boxes = [other.box for other in written]
-        taken = [*full, *boxes, *(spot for other in written for spot in other.line)]
         least: float = math.inf
         for place in PLACES:
             box = self._box(place)
-            line = _line(box, *self.here) if self.point * apart(box, *self.here) > BESIDE else []
-            outside = not all(self.inside.contains(x, y) for x, y in ((box.x0, box.y0), (box.x1, box.y1)))
-            elsewhere = any(MUCH * apart(box, *other.here) <= apart(box, *self.here) for other in others)
-            crossed = sum(
-                spot.count_overlaps(boxes) + any(apart(spot, *o.here) < CLOSE for o in others) for spot in line
-            )
-            faults = box.count_overlaps(taken) + crossed + 2 * elsewhere + 100 * outside
+            line = _line(box, *self.here) if self.point * apart(box, *self.here) > BESIDE else None
+            faults = self._faults(box, line, full, bars, others)
             if faults < least:
                 least, self.place, self.box, self.line = faults, place, box, line
             if not faults:
                 return
+
+    def _faults(
+        self, box: Bbox, line: Path | None, full: Sequence[Bbox], bars: Sequence[Bbox], others: Sequence[_Name]
+    ) -> float:
+        """What speaks against a place and the line from there; none is as bad as to leave the panel."""
+        boxes = [other.box for other in others if other.place]
+        lines = [other.line for other in others if other.line]
+        outside = not all(self.inside.contains(x, y) for x, y in ((box.x0, box.y0), (box.x1, box.y1)))
+        elsewhere = any(MUCH * apart(box, *other.here) <= apart(box, *self.here) for other in others)
+        found: float = 100 * outside + 2 * elsewhere + box.count_overlaps([*full, *boxes])
+        found += 2 * sum(_meets(each, box) for each in lines)
+        if line:
+            found += 2 * sum(_meets(line, each) for each in boxes)
+            found += sum(_meets(line, other.spot.padded(CLOSE)) for other in others)
+            found += sum(line.intersects_path(each) for each in lines)
+            found += 0.5 * sum(_meets(line, each) for each in bars)
+        return found
+
+    @property
+    def spot(self) -> Bbox:
+        """The point itself, without extent."""
+        from matplotlib.transforms import Bbox
+
+        return Bbox([self.here, self.here])
 
     def _box(self, place: Place) -> Bbox:
         from matplotlib.transforms import Bbox
@@ -170,10 +201,13 @@ def apart(box: Bbox, x: float, y: float) -> float:
     return math.dist((x, y), _nearest(box, x, y))
 
 
-def _line(box: Bbox, x: float, y: float) -> list[Bbox]:
-    """Spots on the way from a box to a point, without its ends."""
-    from matplotlib.transforms import Bbox
+def _line(box: Bbox, x: float, y: float) -> Path:
+    """The way from a box towards a point."""
+    from matplotlib.path import Path
 
-    (left, low), parts = _nearest(box, x, y), 8
-    ways = [part / parts for part in range(1, parts - 1)]
-    return [Bbox.from_bounds(left + way * (x - left) - 1, low + way * (y - low) - 1, 2, 2) for way in ways]
+    left, low = _nearest(box, x, y)
+    return Path([(left, low), (left + LEADS * (x - left), low + LEADS * (y - low))])
+
+
+def _meets(line: Path, box: Bbox) -> bool:
+    return bool(line.intersects_bbox(box, filled=False))

@@ -126,6 +126,6 @@ def against_published(title: str, unit: str, points: Sequence[Point]) -> Panel:
                     )
                 )
     values = [v for s in series for v in (*s.x, *s.y, *s.low, *s.high) if not math.isnan(v)]
-    low, high = 0.42 * min(values, default=1), 1.6 * max(values, default=10)  # with room for names at the left
+    low, high = 0.36 * min(values, default=1), 1.6 * max(values, default=10)  # with room for names at the left
     x, y = (Axis(f"{whose} ({unit})", low, high, True, log_ticks(low, high)) for whose in ("the paper", "ours"))
     return Panel(title, x, y, series, named=True, identity=True)
