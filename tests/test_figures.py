@@ -134,7 +134,8 @@ def test_names_and_their_lines_keep_clear(charts: dict[str, Chart], name: str) -
                 way = np.array(note.xyann) * whole.dpi / 72
                 lines.append(Line([point + 0.99 * way, point + 0.3 * way]))
         edge = axis.get_window_extent()
-        assert [text for text, box in boxes.items() if box.x0 <= edge.x0 or box.y0 <= edge.y0] == []
+        assert [text for text, box in boxes.items() if not (edge.x0 < box.x0 < box.x1 < edge.x1)] == []
+        assert [text for text, box in boxes.items() if not (edge.y0 < box.y0 < box.y1 < edge.y1)] == []
         assert [text for line in lines for text, box in boxes.items() if line.intersects_bbox(box, filled=False)] == []
         assert not any(one.intersects_path(two) for one, two in combinations(lines, 2))
     plt.close(whole)
