@@ -123,7 +123,9 @@ def read(folder: RunFolder, with_checkpoint: bool = True) -> Record:
     points = _points(folder, spec)
     result = _result(folder, spec, points) if "result.json" in files else None
     if EVALUATION in files:
-        evaluation(folder.evaluation, whole=False)
+        scores = evaluation(folder.evaluation, whole=False)
+        if result:
+            _tested(folder.evaluation.name, scores, result)
     iteration, settled = (result.iterations, len(points)) if result else (0, 0)
     if CHECKPOINT in files:
         iteration, settled = _checkpoint(folder, spec, points, result)
@@ -369,8 +371,8 @@ def _provenance(folder: RunFolder) -> None:
         raise Unsound(name, "has a value that cannot be")
 
 
-def evaluation(path: Path, whole: bool = True) -> None:
-    """Raise Unsound unless a file holds scores by protocol; with `whole`, those of named weights."""
+def evaluation(path: Path, whole: bool = True) -> dict[str, Score]:
+    """The scores in a file, by protocol. Raises Unsound unless it holds such; with `whole`, those of named weights."""
     data = load(path)
     try:
         scores = {protocol: Score(**score) for protocol, score in data["protocols"].items()}
@@ -384,6 +386,22 @@ def evaluation(path: Path, whole: bool = True) -> None:
         known = known and 0 <= top5 <= score.top1_wrong <= score.images > 0
     if not known:
         raise Unsound(path.name, "has a value that cannot be")
+    return scores
+
+
+def _tested(name: str, scores: Mapping[str, Score], result: Result) -> None:
+    """Raise Unsound unless these are tests of a run's net on its test images.
+
+    The 1-crop is the test of the curve, made once more, perhaps on another processor, whose rounding may decide a few
+    images otherwise, but not one in a hundred.
+    """
+    for protocol, score in scores.items():
+        if score.images != result.test_images:
+            raise Unsound(name, f"has {protocol} of {score.images} images, and the result has {result.test_images}")
+    if "1-crop" in scores and result.test_error is not None:
+        otherwise = abs(scores["1-crop"].top1 - result.test_error) * result.test_images / 100
+        if round(otherwise) > max(1, result.test_images // 100):
+            raise Unsound(name, f"has 1-crop {scores['1-crop'].top1:.2f} %, and the result {result.test_error:.2f} %")
 
 
 def _checkpoint(folder: RunFolder, spec: Spec, points: list[dict[str, Any]], result: Result | None) -> tuple[int, int]:

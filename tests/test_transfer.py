@@ -33,7 +33,7 @@ from bench.options import parse
 from bench.plan import cifar_depth
 from bench.record import EVALUATION
 from bench.spec import RunSpec
-from bench.store import Evaluation, RunFolder, Score, evaluations, read_json, write_evaluation, write_json
+from bench.store import Evaluation, RunFolder, Score, evaluations, read_json, read_scores, write_evaluation, write_json
 from bench.training import foreign
 
 STUDY = (
@@ -231,12 +231,15 @@ def test_an_imagenet_run_takes_its_scores_along_and_tests_of_weights(
     assert "refused: weights/net.pt--1- is here with another evaluation.json" in capsys.readouterr().err
     assert content(here) == moved
     do("--export", path, "--force", "--results", here)  # without the checkpoint, which is large
+    wrong = read_scores(RunFolder(here, one.run_id).evaluation)["1-crop"].top1_wrong  # of three
     for file, change, message in (
         (f"weights/net.pt--1-/{EVALUATION}", in_json("protocols.10-crop.top5_wrong", 12), "has a value that cannot be"),
         (f"weights/net.pt--1-/{EVALUATION}", in_json("name", "a | b"), "has a value that cannot be"),
         (f"weights/net.pt--1-/{EVALUATION}", in_json("protocols", []), "is no evaluation"),
         (f"{one.run_id}/{EVALUATION}", in_json("protocols.10-crop.images", 0), "has a value that cannot be"),
         (f"{one.run_id}/{EVALUATION}", in_json("protocols.10-crop.images", "3"), "has images '3', which cannot be"),
+        (f"{one.run_id}/{EVALUATION}", in_json("protocols.10-crop.images", 17), "has 10-crop of 17 images, and"),
+        (f"{one.run_id}/{EVALUATION}", in_json("protocols.1-crop.top1_wrong", (wrong + 2) % 4), "%, and the result"),
         (f"{one.run_id}/spec.json", in_json("dataset", "imagefolder-../../x"), "which cannot be"),
     ):
         lie = forged(tmp_path / "forged.zip", changed(members(path), file, change), honest=True)
