@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from bench.errors import UserError
+from bench.files import write_atomic
 from bench.record import EVALUATION, FILES, LIMITS
-from bench.store import write_atomic
 
 FORMAT = 1
 """Of the bundle; the files in it have versions of their own."""

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bench.errors import UserError
-from bench.store import RunFolder, read_json, write_json
+from bench.files import read_json, write_json
+from bench.store import RunFolder
 
 if TYPE_CHECKING:
     from bench.training.loop import Report

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from bench import provenance
 from bench.errors import Interrupted, Unready, UserError
+from bench.files import read_json, write_json, write_probe
 from bench.heartbeat import Attempt, Heart, kind_of
 from bench.inside import Extension, GradientRun, Responses, SurfacePart
 from bench.spec import CifarRecipe, Execution, RunSpec, Spec
-from bench.store import Measured, Result, RunFolder, read_json, write_json, write_probe
+from bench.store import Measured, Result, RunFolder
 
 if TYPE_CHECKING:
     import torch

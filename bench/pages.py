@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from bench import plan, studies
 from bench.errors import UserError
+from bench.files import write_bytes, write_text
 from bench.inside import Extension, GradientRun, Responses, SurfacePart
 from bench.provenance import ROOT
 from bench.spec import RunSpec, Spec
-from bench.store import finished_runs, write_bytes, write_text
+from bench.store import finished_runs
 
 if TYPE_CHECKING:
     from bench.report.page import Page

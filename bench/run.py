@@ -20,10 +20,12 @@ if sys.path[0] != str(ROOT):  # Python puts this file's folder first, where any 
 
 from bench import pages, plan, studies  # noqa: E402
 from bench.errors import Interrupted, UserError  # noqa: E402
+from bench.files import write_probe  # noqa: E402
 from bench.options import Options, parse  # noqa: E402
 from bench.pages import MEASURED  # noqa: E402
+from bench.scores import evaluations  # noqa: E402
 from bench.spec import Spec  # noqa: E402
-from bench.store import RunFolder, evaluations, write_probe  # noqa: E402
+from bench.store import RunFolder  # noqa: E402
 
 if TYPE_CHECKING:
     from bench.report.page import Page

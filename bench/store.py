@@ -2,108 +2,27 @@
 
 What is done with the nets of runs has a folder of the same kind; a measurement has `points.jsonl` and no checkpoint.
 
-Every file is written to a temporary name in the same folder, flushed, then moved into place: a reader sees the old
-file or the new one, never a part of either. Reading is strict: what is not whole and of this version is refused.
+Every file is written whole or not at all. Reading is strict: what is not whole and of this version is refused.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import socket
 import sys
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
-from typing import IO, Any, Generic, Literal, TypeVar, cast
+from typing import Any, Generic, Literal, TypeVar, cast
 
 from bench.errors import Busy, UserError
+from bench.files import read_json, read_lines, write_json, write_lines, write_probe
 from bench.inside import from_json
+from bench.scores import Score, read_scores
 from bench.spec import FORMAT, Arch, RunSpec, Spec
-
-
-def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Call `write` on a temporary file beside `path`, flush it to disk and move it into place.
-
-    Raises UserError where the disk is full or the folder not writable; the old file stays whole.
-    """
-    temporary: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        with os.fdopen(descriptor, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-        temporary = None
-    except (OSError, RuntimeError) as error:  # torch.save turns a failed write into RuntimeError
-        code = error.errno if isinstance(error, OSError) else None
-        if code in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            raise UserError(f"{path.parent} is not writable ({os.strerror(code)}): choose another folder") from error
-        if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or _no_space(path.parent):
-            raise UserError(f"no space left to write {path}: free some and give the same command again") from error
-        raise
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-def _no_space(folder: Path) -> bool:
-    try:
-        status = os.statvfs(folder)
-    except OSError:
-        return False
-    return status.f_bavail * status.f_frsize < 1 << 20
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` atomically."""
-    write_atomic(path, lambda file: file.write(data))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write `text` atomically as UTF-8."""
-    write_bytes(path, text.encode())
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write `data` atomically as indented JSON. NaN and infinity are refused."""
-    write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raises UserError, naming file and remedy, where it is cut or no object."""
-    try:
-        data = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is damaged ({error}): move it away and give the same command again") from error
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be read ({error.strerror}): mend that and give the same command again"
-        ) from error
-    if not isinstance(data, dict):
-        raise UserError(f"{path} is damaged (no object): move it away and give the same command again")
-    return data
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects in a file of one JSON object a line. Raises UserError where it is damaged."""
-    try:
-        return [json.loads(line) for line in path.read_text().splitlines()]
-    except (OSError, json.JSONDecodeError) as error:
-        raise UserError(f"{path} is damaged ({error}): move its folder away and run again") from error
-
-
-def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write one JSON object a line, atomically."""
-    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 @dataclass(frozen=True)
@@ -296,92 +215,6 @@ class RunFolder:
         write_lines(self.metrics, rows)
 
 
-def wilson(wrong: int, images: int) -> tuple[float, float]:
-    """Wilson's 95 % interval, in percent, of an error rate that was measured as `wrong` of `images`."""
-    from scipy.stats import binomtest
-
-    interval = binomtest(wrong, images).proportion_ci(0.95, "wilson")
-    return 100 * float(interval.low), 100 * float(interval.high)
-
-
-@dataclass(frozen=True)
-class Score:
-    """How many of `images` a net got wrong. The intervals are binomial: they hold other images, not other trainings."""
-
-    top1_wrong: int
-    top5_wrong: int | None
-    """None where fewer than six classes make it meaningless, or where it was not measured."""
-    images: int
-
-    @property
-    def top1(self) -> float:
-        """Percent of images whose highest score is not their label's."""
-        return 100 * self.top1_wrong / self.images
-
-    @property
-    def top5(self) -> float | None:
-        """Percent of images whose label is not among the five highest scores."""
-        return None if self.top5_wrong is None else 100 * self.top5_wrong / self.images
-
-    @property
-    def top1_interval(self) -> tuple[float, float]:
-        """95 %, in percent."""
-        return wilson(self.top1_wrong, self.images)
-
-    @property
-    def top5_interval(self) -> tuple[float, float] | None:
-        """95 %, in percent."""
-        return None if self.top5_wrong is None else wilson(self.top5_wrong, self.images)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How a net that was not trained here, or several together, were tested."""
-
-    name: str
-    """Of the weights: `torchvision ResNet50_Weights.IMAGENET1K_V1`, a file's name with its checksum, or an ensemble's nets."""
-    arch: str
-    note: str
-    scores: dict[str, Score]
-    """By protocol."""
-
-
-def read_scores(path: Path) -> dict[str, Score]:
-    """Protocol -> wrong images, from an evaluation.json; nothing where there is none. Raises UserError."""
-    return _scores(path, read_json(path)) if path.exists() else {}
-
-
-def _scores(path: Path, data: dict[str, Any]) -> dict[str, Score]:
-    try:
-        return {name: Score(**score) for name, score in data["protocols"].items()}
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is damaged ({error}): delete it, and give the same command again") from error
-
-
-def write_scores(path: Path, scores: Mapping[str, Score], **facts: str) -> None:
-    write_json(path, {**facts, "protocols": {name: asdict(score) for name, score in scores.items()}})
-
-
-def read_evaluation(path: Path) -> Evaluation:
-    """What `write_evaluation` wrote. Raises UserError."""
-    data = read_json(path)
-    name, arch, note = (str(data.get(key, "")) for key in ("name", "arch", "note"))
-    return Evaluation(name, arch, note, _scores(path, data))
-
-
-def write_evaluation(path: Path, evaluation: Evaluation) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    facts = {"name": evaluation.name, "arch": evaluation.arch, "note": evaluation.note}
-    write_scores(path, evaluation.scores, **facts)
-
-
-def evaluations(*folders: Path) -> list[Evaluation]:
-    """Every evaluation of weights from elsewhere in these results folders, in order of name and net."""
-    paths = [path for folder in folders for path in folder.glob("weights/*/evaluation.json")]
-    found = {(e.name, e.arch): e for e in map(read_evaluation, paths)}
-    return [found[key] for key in sorted(found)]
-
-
 @dataclass(frozen=True)
 class Finished(Generic[S]):
     """A run with its result. What is long lies in its folder until it is asked for: there may be ten thousand of them."""
@@ -497,13 +330,3 @@ def read_spec(path: Path) -> Spec:
         return from_json(read_json(path))
     except ValueError as error:
         raise UserError(f"{path} is no spec of this version ({error}): move its folder away") from error
-
-
-def write_probe(folder: Path, option: str = "--results") -> None:
-    """Raise UserError, naming the option, unless files can be written in `folder`; it is made where it is missing."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UserError(f"{folder} is not writable ({error.strerror}): choose another folder with {option}") from error

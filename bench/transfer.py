@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from bench import bundle, pages, plan, record, studies
+from bench import bundle, merging, pages, plan, record, studies
 from bench.errors import Busy, UserError
+from bench.files import write_probe, write_text
+from bench.merging import Refused
 from bench.options import Options
 from bench.pages import MEASURED
-from bench.record import CHECKPOINT, EVALUATION, FILES, Record, Refused, Unsound
+from bench.record import CHECKPOINT, EVALUATION, FILES, Record, Unsound
 from bench.spec import Spec
-from bench.store import RunFolder, write_probe, write_text
+from bench.store import RunFolder
 
 
 def export(options: Options) -> int:
@@ -103,12 +105,12 @@ def import_(options: Options) -> int:
     results, told = options.results, _Told()
     taken: list[Spec] = []
     write_probe(results)
-    with record.staging(results) as stage:
+    with merging.staging(results) as stage:
         unpacked = [_unpack(path, stage / str(number)) for number, path in enumerate(options.moving.imports)]
         for path, runs, weights in unpacked:
             print(f"{path}: {len(runs)} runs, {len(weights)} tests of weights, {_size(path.stat().st_size)}")
             for run in runs:
-                if told.of(run.spec.run_id, partial(record.merge, run, results)) and run.result:
+                if told.of(run.spec.run_id, partial(merging.merge, run, results)) and run.result:
                     taken.append(run.spec)
             for folder in weights:
                 told.of(f"weights/{folder.name}", partial(_merge_weights, folder, results))
@@ -147,7 +149,7 @@ def publish(specs: Iterable[Spec], results: Path, tables: Path, force: bool, wei
     found = dict(_weights(results)) if weights else {}
     told = _Told()
     _probe(MEASURED)
-    with record.staging(MEASURED) as stage:
+    with merging.staging(MEASURED) as stage:
         for run in runs:
             told.of(run.spec.run_id, partial(_publish, run, stage, force))
         for name, path in found.items():
@@ -189,18 +191,18 @@ def _publish(run: Record, stage: Path, force: bool) -> str:
     shutil.copytree(run.folder.path, copy.path, ignore=lambda _, names: set(names) - set(run.files))
     published = [name for name in FILES if name != CHECKPOINT]
     replaced = here.path.exists() and (
-        not here.finished() or (force and record.differing(copy.path, here.path, published))
+        not here.finished() or (force and merging.differing(copy.path, here.path, published))
     )
     if replaced:
         here.path.rename(stage / f"{here.run_id}.old")
-    said = record.merge(Record(copy, run.spec, run.result, run.files, run.iteration, run.settled), MEASURED)
+    said = merging.merge(Record(copy, run.spec, run.result, run.files, run.iteration, run.settled), MEASURED)
     return "replaced" if replaced else said
 
 
 def _merge_weights(new: Path, results: Path, force: bool = False) -> str:
     """Put one evaluation of weights into a results folder, and say what became of it. Raises Refused."""
     here = results / "weights" / new.name
-    if here.exists() and record.differing(new, here, [EVALUATION]) and not force:
+    if here.exists() and merging.differing(new, here, [EVALUATION]) and not force:
         raise Refused(f"is here with another {EVALUATION}")
     said = "already there" if here.exists() else "new"
     here.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from conftest import ROOT
 from scipy import stats
 
 from bench import changes, run
+from bench.files import write_json
 from bench.measure.cost import Cost
 from bench.report import published
 from bench.report.runs import Found
@@ -24,8 +25,9 @@ from bench.report.variant import PAPER, Variant
 from bench.report.verdicts import claims, hypothesis
 from bench.report.verdicts.claims import CAUTION, Judged, explain, judge, papers_spread
 from bench.report.verdicts.hypothesis import ALPHA, Sample, add, holm
+from bench.scores import Score, write_scores
 from bench.spec import Arch, RunSpec
-from bench.store import Result, RunFolder, Score, finished_runs, write_json, write_scores
+from bench.store import Result, RunFolder, finished_runs
 from bench.studies import TABLES
 from bench.studies import cifar_depth as study
 from bench.studies import gradients as gradient_study

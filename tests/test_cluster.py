@@ -127,7 +127,7 @@ def test_a_reason_that_does_not_pass_by_itself_is_explained(reason: str, why: st
 def test_a_run_that_diverged_has_failed_but_is_not_tried_again(tmp_path: Path) -> None:
     """The same seed would diverge again; its NaN is a result."""
     from bench import heartbeat
-    from bench.store import write_json
+    from bench.files import write_json
 
     run = spec("plain-20")
     folder = RunFolder(tmp_path, run.run_id)

@@ -272,7 +272,7 @@ def test_two_commands_on_one_run(command: Command) -> None:
 def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path) -> None:
     """On a real file system of half a megabyte; where it may not be mounted, with a limit on the size of files."""
     from bench.errors import UserError
-    from bench.store import write_bytes
+    from bench.files import write_bytes
 
     small = tmp_path / "small"
     small.mkdir()

@@ -16,6 +16,7 @@ from torch import nn
 
 from bench import job, record, run
 from bench.errors import Interrupted, UserError
+from bench.files import read_lines, write_lines
 from bench.inside import GradientRun, from_json
 from bench.job import Source
 from bench.measure import flow
@@ -30,7 +31,7 @@ from bench.report.tables import gradients as pages
 from bench.report.tables.gradient_rows import PAPER, Row
 from bench.report.verdicts import claims
 from bench.spec import Arch, RunSpec, parse_arch
-from bench.store import Finished, RunFolder, finished, finished_runs, read_lines, write_lines
+from bench.store import Finished, RunFolder, finished, finished_runs
 from bench.studies import cifar_depth
 from bench.studies import gradients as study
 from bench.studies.gradients import Condition

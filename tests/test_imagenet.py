@@ -22,8 +22,9 @@ from bench.images import folder
 from bench.measure.closed_form import count
 from bench.measure.estimate import multiply_adds
 from bench.report.tables.imagenet import Variant
+from bench.scores import read_scores, write_scores
 from bench.spec import ImageNetRecipe, RunSpec, parse_arch
-from bench.store import RunFolder, read_scores, write_scores
+from bench.store import RunFolder
 from bench.studies import imagenet as study
 from bench.testing import elsewhere, protocols
 from bench.training.schedule import drops_so_far, learning_rate

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from bench import heartbeat, job, local, record
 from bench.errors import Interrupted, Unready, UserError
+from bench.files import read_json, read_lines
 from bench.heartbeat import Attempt
 from bench.inside import Extension, Grid, SurfacePart, from_json, parts
 from bench.job import Source
@@ -30,7 +31,7 @@ from bench.measure import basin, surface
 from bench.measure.basin import Surface
 from bench.nets import build_for_run
 from bench.spec import Arch, RunSpec
-from bench.store import RunFolder, finished_runs, read_json, read_lines
+from bench.store import RunFolder, finished_runs
 from bench.studies import constructed_solution
 from bench.training import checkpoint, constructed, data
 from bench.training.feed import MemoryFeed

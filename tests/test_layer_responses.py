@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from bench import job, record, run
 from bench.errors import Interrupted, Unready
+from bench.files import read_lines, write_json, write_lines
 from bench.inside import Responses, from_json
 from bench.job import Source
 from bench.measure import magnitudes, responses
@@ -31,7 +32,7 @@ from bench.report.runs import Found
 from bench.report.tables import layer_responses as pages
 from bench.report.verdicts import claims
 from bench.spec import Arch
-from bench.store import FinishedRun, Measured, RunFolder, finished_runs, read_lines, write_json, write_lines
+from bench.store import FinishedRun, Measured, RunFolder, finished_runs
 from bench.studies import layer_responses as study
 from bench.training import checkpoint, data
 from bench.training.feed import MemoryFeed

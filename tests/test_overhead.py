@@ -9,9 +9,10 @@ import torch
 from conftest import ROOT
 from test_training import CPU, spec
 
+from bench.files import read_json
 from bench.report.tables import harness
 from bench.report.tables.harness import APART, Overhead, Overheads
-from bench.store import RunFolder, read_json
+from bench.store import RunFolder
 from bench.training import data, loop, saving
 from bench.training.feed import MemoryFeed
 

@@ -29,8 +29,8 @@ from bench.errors import UserError
 from bench.images.decode import read, resize_shorter
 from bench.images.folder import ImageList, find_val
 from bench.nets import build
+from bench.scores import Score
 from bench.spec import Arch, CifarRecipe, parse_arch
-from bench.store import Score
 from bench.testing import cifar, protocols, weights
 from bench.testing.protocols import MULTI_SCALE, ONE_CROP, TEN_CROP, TEN_CROP_SUMMED, MultiScale
 from bench.training import data

@@ -25,15 +25,17 @@ from conftest import ROOT, Command
 from test_imagenet import data_set
 from test_imagenet import spec as image_spec
 
-from bench import bundle, job, record, run
+from bench import bundle, job, merging, record, run
 from bench.cluster.standing import survey
 from bench.errors import Interrupted, UserError
+from bench.files import read_json, write_json
 from bench.job import Source
 from bench.options import parse
 from bench.plan import cifar_depth
 from bench.record import EVALUATION
+from bench.scores import Evaluation, Score, evaluations, read_scores, write_evaluation
 from bench.spec import RunSpec
-from bench.store import Evaluation, RunFolder, Score, evaluations, read_json, read_scores, write_evaluation, write_json
+from bench.store import RunFolder
 from bench.training import foreign
 
 STUDY = (
@@ -754,7 +756,7 @@ with RunFolder(Path({str(results)!r}), {spec.run_id!r}).locked():
 def test_two_imports_at_once(made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = tmp_path / "results"
     results.mkdir()
-    with record.staging(results):
+    with merging.staging(results):
         assert "another command is importing there" in refused(capsys, "--import", made.bundle, "--results", results)
     do("--import", made.bundle, "--results", results)
 

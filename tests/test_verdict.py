@@ -29,8 +29,9 @@ from bench.report.verdicts.verdict import (
     rounds_to,
     runs_of,
 )
+from bench.scores import Score, write_scores
 from bench.spec import Arch, RunSpec
-from bench.store import RunFolder, Score, finished_runs, read_spec, write_scores
+from bench.store import RunFolder, finished_runs, read_spec
 from bench.studies.imagenet import STUDIES
 
 NUMBERS = published.load()

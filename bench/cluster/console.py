@@ -15,11 +15,12 @@ from bench.cluster import launch, records, standing
 from bench.cluster.launch import Launch
 from bench.cluster.standing import Standing, Survey
 from bench.errors import UserError
+from bench.files import write_probe
 from bench.job import format_duration
 from bench.measure.estimate import Estimator
 from bench.options import Options
 from bench.spec import Spec
-from bench.store import FinishedRun, write_probe
+from bench.store import FinishedRun
 from slurm import array, states
 from slurm.profile import report_profile
 from slurm.site import NoSlurm, call

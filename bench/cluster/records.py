@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
-from bench.store import read_json, write_json
+from bench.files import read_json, write_json
 
 FORMAT = 1
 

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from bench import provenance
-from bench.store import write_json
+from bench.files import write_json
 
 PARTS = ("bench", "models", "slurm", "tables/published", "tables/measured", "pyproject.toml")
 """What a job reads of the checkout. Installed packages are not copied."""

@@ -11,9 +11,10 @@ from typing import Literal
 from bench import heartbeat
 from bench.cluster import records
 from bench.cluster.records import Sent
+from bench.files import read_json
 from bench.heartbeat import Beat
 from bench.spec import Spec
-from bench.store import RunFolder, read_json
+from bench.store import RunFolder
 from slurm import states
 from slurm.site import NoSlurm
 from slurm.states import TaskState

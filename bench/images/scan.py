@@ -13,10 +13,10 @@ import numpy.typing as npt
 from torch.utils.data import Dataset
 
 from bench.errors import UserError
+from bench.files import read_json, write_json
 from bench.images.decode import BrokenImage, read
 from bench.images.folder import ImageList
 from bench.images.loader import in_workers
-from bench.store import read_json, write_json
 
 FORMAT = 1
 AT_ONCE = 64

@@ -13,8 +13,9 @@ from pathlib import Path
 from statistics import median
 
 from bench.errors import UserError
+from bench.files import read_lines
 from bench.inside import SurfacePart
-from bench.store import RunFolder, find, read_lines
+from bench.store import RunFolder, find
 
 NOTHING_LEFT = 10.0
 """Nats. A loss above this counts as this: guessing ten classes costs 2.3, and nothing of the net is left."""

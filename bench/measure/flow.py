@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from bench.errors import UserError
-from bench.store import RunFolder, read_lines
+from bench.files import read_lines
+from bench.store import RunFolder
 
 
 @dataclass(frozen=True)

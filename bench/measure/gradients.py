@@ -21,11 +21,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.files import read_lines, write_lines
 from bench.inside import GradientRun
 from bench.measure.flow import COLUMNS
 from bench.measure.layers import convolutions
 from bench.nets import build_for_run
-from bench.store import RunFolder, read_lines, write_lines
+from bench.store import RunFolder
 from bench.training.feed import Feed, MemoryFeed
 
 TINY = 1e-37

@@ -7,8 +7,9 @@ from itertools import product
 from statistics import fmean
 
 from bench.errors import UserError
+from bench.files import read_lines
 from bench.inside import Responses
-from bench.store import RunFolder, read_lines
+from bench.store import RunFolder
 
 DATA = ("test", "train")
 BATCH_NORM = ("eval", "batch")

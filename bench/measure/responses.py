@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import Interrupted
+from bench.files import read_lines, write_lines
 from bench.inside import Responses
 from bench.measure.layers import convolutions
 from bench.measure.magnitudes import PASSES, REDUCTIONS
 from bench.spec import CifarRecipe
-from bench.store import Measured, RunFolder, read_lines, write_lines
+from bench.store import Measured, RunFolder
 from bench.training import checkpoint
 from bench.training.data import Images
 from bench.training.evaluate import EVAL_BATCH, autocast

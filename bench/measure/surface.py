@@ -17,9 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.errors import Interrupted
+from bench.files import read_lines, write_lines
 from bench.inside import Grid, SurfacePart
 from bench.spec import Precision
-from bench.store import Measured, RunFolder, read_lines, write_lines
+from bench.store import Measured, RunFolder
 from bench.training import checkpoint, execution, lanes
 from bench.training.evaluate import EVAL_BATCH, autocast, fold
 from bench.training.feed import Feed, MemoryFeed

@@ -28,7 +28,8 @@ from bench.report.tables import (
     warmup,
 )
 from bench.report.variant import PAPER, Variant
-from bench.store import FinishedRun, evaluations
+from bench.scores import evaluations
+from bench.store import FinishedRun
 from bench.studies.imagenet import STUDIES
 
 

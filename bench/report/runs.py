@@ -13,8 +13,9 @@ from typing import Any
 from bench.inside import GradientRun, SurfacePart
 from bench.report.page import Cell, Part, Section, Table, grid
 from bench.report.verdicts.verdict import Verdict
+from bench.scores import wilson
 from bench.spec import Arch, RunSpec, Spec, stem
-from bench.store import Finished, FinishedRun, Result, RunFolder, by_arch, find, finished, measurements, wilson
+from bench.store import Finished, FinishedRun, Result, RunFolder, by_arch, find, finished, measurements
 
 
 @dataclass(frozen=True)

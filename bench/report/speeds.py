@@ -16,10 +16,10 @@ from statistics import fmean, median
 from typing import Any
 
 from bench.errors import UserError
+from bench.files import read_json, write_json
 from bench.measure.ceilings import Ceilings, floor
 from bench.measure.settings import Kind, Setting, WholeRun
 from bench.spec import Precision, parse_arch
-from bench.store import read_json, write_json
 
 FORMAT = 2
 DROP = 0.10

@@ -9,8 +9,8 @@ import torch
 
 from bench.errors import UserError
 from bench.nets import build
+from bench.scores import Score
 from bench.spec import Arch, CifarRecipe
-from bench.store import Score
 from bench.testing import weights
 from bench.training import data
 from bench.training.augment import Normaliser

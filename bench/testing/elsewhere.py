@@ -11,8 +11,9 @@ import torch
 from bench.errors import UserError
 from bench.images import folder
 from bench.nets import build, build_for_run
+from bench.scores import Evaluation, read_evaluation, write_evaluation
 from bench.spec import Arch, RunSpec
-from bench.store import Evaluation, RunFolder, read_evaluation, write_evaluation
+from bench.store import RunFolder
 from bench.testing import weights
 from bench.testing.protocols import MULTI_SCALE, ONE_CROP, TEN_CROP, TEN_CROP_SUMMED, Ensemble, Protocol, evaluate
 from bench.training.augment import IMAGENET_MEAN, IMAGENET_STD

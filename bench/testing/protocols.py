@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from bench.errors import UserError
 from bench.images.decode import BrokenImage, read, resize_shorter
 from bench.images.folder import ImageList
-from bench.store import Score
+from bench.scores import Score
 from bench.training.evaluate import autocast
 from bench.training.processes import ALONE, Processes
 

@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from bench.errors import Unready, UserError
+from bench.files import write_atomic
 from bench.nets import build_for_run
 from bench.spec import Spec
-from bench.store import RunFolder, write_atomic
+from bench.store import RunFolder
 
 
 @dataclass

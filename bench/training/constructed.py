@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.files import write_json
 from bench.inside import Extension
 from bench.nets import build_for_run
-from bench.store import RunFolder, write_json
+from bench.store import RunFolder
 from bench.training import checkpoint, loop
 from bench.training.augment import Normaliser
 from bench.training.data import Images

@@ -14,8 +14,9 @@ from bench.errors import Interrupted, UserError
 from bench.images import crops, folder, scan
 from bench.images.folder import IMAGENET_CLASSES, ImageList
 from bench.images.loader import Batch, Loader
+from bench.scores import Score, read_scores, write_scores
 from bench.spec import ImageNetRecipe, RunSpec
-from bench.store import RunFolder, Score, read_scores, write_scores
+from bench.store import RunFolder
 from bench.testing import protocols
 from bench.training.augment import IMAGENET_MEAN, IMAGENET_STD, SEED_OF_STATISTICS
 from bench.training.evaluate import autocast

@@ -13,12 +13,13 @@ import pytest
 
 from bench import job
 from bench.errors import Interrupted
+from bench.files import read_json
 from bench.measure import throughput, turns
 from bench.measure.settings import WholeRun
 from bench.measure.turns import Program
 from bench.report.speeds import Machine, Session, Timeline, Whole
 from bench.spec import RunSpec, parse_arch
-from bench.store import RunFolder, read_json
+from bench.store import RunFolder
 from bench.studies import cifar_depth
 from bench.training import data
 from bench.training.data import CIFAR10_FOLDER

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
+from bench.files import read_json, write_text
 from bench.report import markdown, terminal
 from bench.report.figures.chart import GREY, SHADES, Axis, Chart, Panel, Series, Style
 from bench.report.page import Figure, Page, Part, Table, grid
 from bench.report.verdicts.verdict import ASSUMED_SPREAD, ERROR_WORDS, FEWEST_RUNS, RESOLUTION, judge_cells, runs_of
-from bench.store import read_json, write_text
 from bench.studies.calibration import ASSUMPTIONS, CURVE, POWER, RUNS, SPREADS, STATISTICS, Setting, settings
 
 if TYPE_CHECKING:

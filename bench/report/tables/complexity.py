@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
+from bench.files import read_json, write_json
 from bench.measure.cost import Cost, image_side
 from bench.report import manifest, markdown, published, terminal
 from bench.report.figures import points
@@ -17,7 +18,6 @@ from bench.report.page import Cell, Figure, Manifest, Page, Part, Table, behind,
 from bench.report.verdicts import claims
 from bench.report.verdicts.verdict import Verdict, judge_exact
 from bench.spec import Arch, parse_arch
-from bench.store import read_json, write_json
 from bench.studies.complexity import ARCHS, KNOWN_DIFFERENCES, PUBLISHED_FLOPS, PUBLISHED_PARAMETERS
 
 FORMAT = 2

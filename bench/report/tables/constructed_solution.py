@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
+from bench.files import read_json
 from bench.inside import Extension
 from bench.report import manifest, terminal
 from bench.report.figures.chart import GREY, TEST, Axis, Chart, Panel, Series, Style, colour
@@ -19,7 +20,7 @@ from bench.report.tables.inside import SEEDS, measured, not_theirs, titled, to_f
 from bench.report.variant import PAPER, Variant
 from bench.report.verdicts import claims
 from bench.spec import Arch
-from bench.store import Finished, read_json
+from bench.store import Finished
 from bench.studies import constructed_solution as study
 from bench.studies.cifar_depth import choices, deviations
 

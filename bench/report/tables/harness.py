@@ -8,10 +8,10 @@ from statistics import median
 from typing import Any
 
 from bench.errors import UserError
+from bench.files import read_json, write_json
 from bench.report import manifest, markdown, terminal
 from bench.report.page import Cell, Page, Section, Table, behind, cells, grid
 from bench.spec import parse_arch
-from bench.store import read_json, write_json
 from bench.studies.cifar_depth import PAPER
 from bench.training.saving import seconds_between
 

@@ -29,8 +29,9 @@ from bench.report.runs import (
 from bench.report.tables import third_party
 from bench.report.verdicts import claims
 from bench.report.verdicts.verdict import MISSING, Verdict, judge_errors
+from bench.scores import Evaluation
 from bench.spec import Arch, RunSpec, Schedule, parse_arch
-from bench.store import Evaluation, FinishedRun
+from bench.store import FinishedRun
 from bench.studies.imagenet import Study, choices, deviations, recipe, runs
 
 GPUS = (1, 8, 32)

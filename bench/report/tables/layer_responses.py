@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean, median, stdev
 
+from bench.files import read_json
 from bench.measure import magnitudes
 from bench.measure.magnitudes import CHOICES, OURS, Magnitudes
 from bench.report import manifest, published, terminal
@@ -21,7 +22,7 @@ from bench.report.verdicts import claims
 from bench.report.verdicts.claims import Setting
 from bench.report.verdicts.verdict import CONFIDENCE, FEWEST_RUNS, MISSING, Verdict
 from bench.spec import Arch
-from bench.store import FinishedRun, RunFolder, read_json
+from bench.store import FinishedRun, RunFolder
 from bench.studies import layer_responses as study
 from bench.studies.cifar_depth import choices, deviations
 from bench.studies.layer_responses import ARCHS, published_id

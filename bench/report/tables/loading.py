@@ -7,9 +7,9 @@ from pathlib import Path
 from statistics import median
 
 from bench.errors import UserError
+from bench.files import read_json, write_json
 from bench.report import manifest, markdown, terminal
 from bench.report.page import Cell, Page, Table, behind, cells
-from bench.store import read_json, write_json
 
 FORMAT = 1
 

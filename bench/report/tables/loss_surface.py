@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
+from bench.files import read_json
 from bench.measure import basin
 from bench.measure.basin import Surface
 from bench.report import manifest, terminal
@@ -17,7 +18,7 @@ from bench.report.runs import Found, mean_and_spread, net, provenance, sentences
 from bench.report.tables.inside import SEEDS, measured, titled, to_fill
 from bench.report.variant import PAPER, Variant
 from bench.spec import Arch, RunSpec
-from bench.store import FinishedRun, read_json
+from bench.store import FinishedRun
 from bench.studies import loss_surface as study
 from bench.studies.cifar_depth import choices, deviations
 
