@@ -72,6 +72,10 @@ def _progress(done: int, of: int) -> None:
 
 
 def _device() -> torch.device:
+    """Where nets are tested, in single precision."""
     import torch
 
+    from bench.training.precision import set_precision
+
+    set_precision("fp32")
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -168,7 +168,7 @@ def _compute(
         from bench.training import lanes
         from bench.training.processes import ALONE
 
-        device = _device()
+        device = _device(spec)
         with lanes.lane(device), contextlib.closing(_feed(spec, source, device, ALONE)) as feed:
             if isinstance(spec, Responses):
                 from bench.measure import responses
@@ -194,7 +194,7 @@ def _train(
     from bench.training import constructed, execution, lanes, loop
     from bench.training.processes import connected
 
-    device = _device()
+    device = _device(spec)
     with (
         connected(*place, device) as processes,
         lanes.lane(device, own_stream=isinstance(spec.recipe, CifarRecipe)),
@@ -243,15 +243,19 @@ def _looked(done: int, of: int) -> None:
         print(f"looked at {done:,} of {of:,} images", file=sys.stderr, flush=True)
 
 
-def _device() -> torch.device:
+def _device(spec: Spec) -> torch.device:
+    """Where this process computes, in the precision of the recipe."""
     import torch
 
+    from bench.training.precision import set_precision
+
+    set_precision(spec.recipe.precision)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _begin(folder: RunFolder, spec: Spec, company: Company) -> str:
     """Write the provenance of this attempt; returns the log's first line."""
-    facts = provenance.collect(spec.recipe.precision, _device())
+    facts = provenance.collect(spec.recipe.precision, _device(spec))
     history = _history(folder)
     facts = {**facts, "packed": asdict(company), **history, "started": history.get("started") or provenance.now()}
     write_json(folder.provenance, facts)

@@ -7,6 +7,7 @@ import copy
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +17,14 @@ from conftest import ROOT
 from test_training import spec, weights
 from torch import nn
 
-from bench import environment
+from bench import environment, job, provenance, run
 from bench.errors import Interrupted, UserError
 from bench.nets import build_for_run
+from bench.scores import Score
 from bench.spec import Arch, RunSpec
 from bench.store import RunFolder
 from bench.studies import cifar_depth, imagenet
+from bench.testing import cifar
 from bench.training import data, execution, loop
 from bench.training.evaluate import fold
 from bench.training.execution import Mode
@@ -168,6 +171,56 @@ def test_a_command_that_trains_keeps_its_memory_and_does_not_wait_for_long() -> 
         *before, values = mine.stdout.splitlines()
         assert len(before) == lines - 1
         assert ast.literal_eval(values)[name] == "7"
+
+
+@pytest.fixture
+def products() -> Iterator[Callable[[], tuple[bool, bool]]]:
+    """How convolutions and matrices are multiplied on a GPU, from PyTorch's own defaults on: True is tf32."""
+
+    def now() -> tuple[bool, bool]:
+        return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+    before = now()
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, False
+    yield now
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@pytest.mark.parametrize(("precision", "tf32"), [("fp32", False), ("tf32", True)])
+def test_the_precision_is_set_before_a_run_is_described_and_trained(
+    products: Callable[[], tuple[bool, bool]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    precision: str,
+    tf32: bool,
+) -> None:
+    seen = []
+
+    def looking(do: Callable[..., object]) -> Callable[..., object]:
+        def look(*arguments: object, **more: object) -> object:
+            seen.append(products())
+            return do(*arguments, **more)
+
+        return look
+
+    monkeypatch.setattr(provenance, "collect", looking(provenance.collect))
+    monkeypatch.setattr(loop, "train", looking(loop.train))
+    job.run(spec(iterations=2, drops=(), evaluate_every=2, precision=precision), tmp_path, job.Source(tmp_path))
+    assert seen == [(tf32, tf32)] * 2
+
+
+def test_weights_from_elsewhere_are_tested_in_single_precision(
+    products: Callable[[], tuple[bool, bool]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def evaluate_file(*arguments: object) -> Score:
+        seen.append(products())
+        return Score(1, None, 2)
+
+    monkeypatch.setattr(cifar, "evaluate_file", evaluate_file)
+    assert run.main(["--evaluate", str(tmp_path / "net.pt"), "--arch", "resnet-8-A"]) == 0
+    assert seen == [(False, False)]
 
 
 def test_digests_do_not_know_how_a_run_is_executed() -> None:

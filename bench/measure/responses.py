@@ -24,9 +24,10 @@ from bench.spec import CifarRecipe
 from bench.store import Measured, RunFolder
 from bench.training import checkpoint
 from bench.training.data import Images
-from bench.training.evaluate import EVAL_BATCH, autocast
+from bench.training.evaluate import EVAL_BATCH
 from bench.training.feed import Feed, MemoryFeed
 from bench.training.loop import Report
+from bench.training.precision import autocast
 
 
 def measure(

@@ -21,10 +21,11 @@ from bench.files import read_lines, write_lines
 from bench.inside import Grid, SurfacePart
 from bench.spec import Precision
 from bench.store import Measured, RunFolder
-from bench.training import checkpoint, execution, lanes
-from bench.training.evaluate import EVAL_BATCH, autocast, fold
+from bench.training import checkpoint, lanes
+from bench.training.evaluate import EVAL_BATCH, fold
 from bench.training.feed import Feed, MemoryFeed
 from bench.training.loop import Report
+from bench.training.precision import autocast
 
 BATCH = {"cpu": EVAL_BATCH["cpu"], "cuda": 2_500}
 """Images of a forward pass: many points ask for the same ones, so that a GPU may hold more of them than in a test."""
@@ -52,7 +53,6 @@ def measure(
     weights = checkpoint.digest_of(net)
     kept = read_lines(folder.points) if folder.points.exists() else []
     points = {(p["row"], p["column"]): p for p in kept if p["weights"] == weights}
-    execution.set_precision(part.recipe.precision)
     images = feed.train[: part.grid.images]
     around = Around(net, part.grid, feed.normalise(images.images), images.labels, part.recipe.precision)
     wanted = part.points

@@ -185,10 +185,11 @@ def ours(setting: Setting, device: torch.device) -> Callable[[], object]:
     from bench.training.feed import Feed, MemoryFeed
     from bench.training.folder_feed import of_random_images, random_test
     from bench.training.loop import sgd
+    from bench.training.precision import set_precision
 
     recipe = recipe_of(setting)
     net = _net(setting, recipe, device)
-    execution.set_precision(setting.precision)
+    set_precision(setting.precision)
     if isinstance(recipe, ImageNetRecipe):
         if not setting.training:
             return random_test(net.eval(), recipe, device)
@@ -213,7 +214,8 @@ def recipe_of(setting: Setting) -> CifarRecipe | ImageNetRecipe:
 def _cifar_test(net: nn.Module, feed: Any, device: torch.device) -> Callable[[], object]:
     import torch
 
-    from bench.training.evaluate import autocast, fold
+    from bench.training.evaluate import fold
+    from bench.training.precision import autocast
 
     tested = fold(net) if device.type == "cpu" else net.eval()
     images = feed.test[: feed.recipe.batch].images

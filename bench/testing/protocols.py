@@ -21,7 +21,7 @@ from bench.errors import UserError
 from bench.images.decode import BrokenImage, read, resize_shorter
 from bench.images.folder import ImageList
 from bench.scores import Score
-from bench.training.evaluate import autocast
+from bench.training.precision import autocast
 from bench.training.processes import ALONE, Processes
 
 SIZE = 224

@@ -20,8 +20,9 @@ from bench.store import RunFolder
 from bench.training import checkpoint, loop
 from bench.training.augment import Normaliser
 from bench.training.data import Images
-from bench.training.evaluate import EVAL_BATCH, autocast, fold
+from bench.training.evaluate import EVAL_BATCH, fold
 from bench.training.feed import Feed, MemoryFeed
+from bench.training.precision import autocast
 from models.blocks import BasicBlock
 from models.cifar import CifarNet
 

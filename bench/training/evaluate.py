@@ -11,16 +11,11 @@ from torch.fx.experimental.optimization import fuse
 from bench.training import lanes
 from bench.training.augment import Normaliser
 from bench.training.data import Images
+from bench.training.precision import autocast
 from bench.training.processes import ALONE, Processes
 
 EVAL_BATCH = {"cpu": 125, "cuda": 1000}
 """Images tested at once: on a CPU as many as its caches hold, on a GPU enough to fill it."""
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The arithmetic of a named precision for what runs under it: half precision where PyTorch holds it safe."""
-    half = torch.float16 if precision == "fp16" else torch.bfloat16
-    return torch.autocast(device.type, half, enabled=precision in ("bf16", "fp16"))
 
 
 def fold(net: nn.Module) -> nn.Module:

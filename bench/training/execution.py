@@ -17,10 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.errors import UserError
-from bench.spec import Execution, ImageNetRecipe, Precision, Recipe, Spec
+from bench.spec import Execution, ImageNetRecipe, Recipe, Spec
 from bench.training import lanes
-from bench.training.evaluate import autocast
 from bench.training.feed import Feed, MemoryFeed
+from bench.training.precision import autocast
 
 Mode = Literal["eager", "compiled", "captured"]
 LOSS_SCALE = 1024.0
@@ -81,12 +81,6 @@ def prepare(net: nn.Module, mode: Mode) -> nn.Module:
     fuse(net)
     # Sizes never change; left to find that out, the compiler makes kernels for sizes it does not know, which are slow.
     return torch.compile(net, dynamic=False)  # type: ignore[return-value]
-
-
-def set_precision(precision: Precision) -> None:
-    """Let products round their factors to tf32, or not: the process's own switch, off but for `tf32`."""
-    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-    torch.backends.cudnn.allow_tf32 = precision == "tf32"
 
 
 class Iteration:

@@ -13,7 +13,8 @@ from bench.spec import CifarRecipe
 from bench.store import RunFolder
 from bench.training.augment import SEED_OF_STATISTICS, Augmenter, Draw, Normaliser, epoch_draw, packed_draw
 from bench.training.data import Dataset, Images
-from bench.training.evaluate import autocast, error_rate
+from bench.training.evaluate import error_rate
+from bench.training.precision import autocast
 from bench.training.processes import ALONE, Processes
 
 

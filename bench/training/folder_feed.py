@@ -19,7 +19,7 @@ from bench.spec import ImageNetRecipe, RunSpec
 from bench.store import RunFolder
 from bench.testing import protocols
 from bench.training.augment import IMAGENET_MEAN, IMAGENET_STD, SEED_OF_STATISTICS
-from bench.training.evaluate import autocast
+from bench.training.precision import autocast
 from bench.training.processes import ALONE, Processes
 
 

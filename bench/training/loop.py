@@ -134,7 +134,6 @@ class _Run:
         self.optimiser = sgd(self.net, self.recipe)
         self.now = checkpoint.load(folder, spec, self.net, self.optimiser)
         self.now.execution = mode = choose(self.now.execution)
-        execution.set_precision(self.recipe.precision)
         self.iteration = execution.Iteration(
             processes.wrap(execution.prepare(self.net, mode)), self.optimiser, self.recipe, device
         )
