@@ -31,25 +31,8 @@ from bench.store import Result, RunFolder, finished_runs
 from bench.studies import TABLES
 from bench.studies import cifar_depth as study
 from bench.studies import gradients as gradient_study
-from bench.studies.claims import (
-    CLAIMS,
-    COLD_110,
-    PLAIN,
-    RESIDUAL,
-    RUNS_OF,
-    Claim,
-    Net,
-    Step,
-    above,
-    alike,
-    below,
-    harms_more,
-    increasing,
-    less,
-    not_above,
-    of_table,
-    published_id,
-)
+from bench.studies.claim import Claim, Net, Step, above, alike, below, harms_more, increasing, less, not_above
+from bench.studies.claims import CLAIMS, COLD_110, PLAIN, RESIDUAL, RUNS_OF, of_table, published_id
 from bench.studies.imagenet import STUDIES
 
 NUMBERS = published.load()

@@ -22,7 +22,8 @@ from bench.report.verdicts.quantities import SOURCES
 from bench.spec import Arch, RunSpec, Schedule, Spec
 from bench.store import FinishedRun
 from bench.studies.cifar_depth import DEFAULT_DATASET
-from bench.studies.claims import CLAIMS, RUNS_OF, Net, Quantity, published_id
+from bench.studies.claim import Net, Quantity
+from bench.studies.claims import CLAIMS, RUNS_OF, published_id
 from bench.studies.gradients import watched
 from bench.studies.imagenet import STUDIES
 from bench.studies.imagenet import recipe as imagenet_recipe

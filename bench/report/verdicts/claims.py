@@ -19,7 +19,8 @@ from bench.report.verdicts.hypothesis import ALPHA, Plan, Sample, Sum
 from bench.report.verdicts.quantities import SOURCES, value
 from bench.spec import Arch, RunSpec, Schedule
 from bench.store import Finished, FinishedRun, by_arch
-from bench.studies.claims import CLAIMS, Claim, Comparison, Net, Quantity, Step, of_table
+from bench.studies.claim import Claim, Comparison, Net, Quantity, Step
+from bench.studies.claims import CLAIMS, of_table
 
 Word = Literal["holds", "contradicted", "undecided", "not run"]
 Values = Callable[[Quantity, Net], tuple[float, ...]]

@@ -11,7 +11,7 @@ from bench.measure import magnitudes
 from bench.measure.flow import Ratio, forward, lowest, of_weights, read
 from bench.spec import ImageNetRecipe, RunSpec
 from bench.store import FinishedRun, find
-from bench.studies.claims import Quantity
+from bench.studies.claim import Quantity
 from bench.studies.layer_responses import responses
 
 STARTED = 89.0
