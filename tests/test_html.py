@@ -318,11 +318,34 @@ def test_it_prints(opened: Callable[..., Any]) -> None:
     )
     assert cut == []
     assert page.locator(".sheet:visible").count() == 0
-    assert page.locator(".switches:visible").count() == 0
+    assert 8 < sheets(page) == sheets(opened(DESKTOP)) < 60  # on paper no window is wider than another
+
+
+def test_charts_on_paper_are_drawn_for_it_with_what_their_colours_mean(opened: Callable[..., Any]) -> None:
+    page = opened(DESKTOP)
+    page.locator("[data-net=ResNet-20]").first.uncheck()
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    panels = page.locator(".panel").count()
+    assert page.locator(".panel > .paper:visible").count() == panels > 10
+    assert page.locator(".panel > :not(.paper):visible, .switches input:visible").count() == 0
+    assert page.locator(".paper path").count() > 10 * panels
+    too_wide = (
+        "[...document.querySelectorAll('.paper')].filter((each) => each.getBoundingClientRect().right > innerWidth)"
+    )
+    assert page.evaluate(too_wide) == []
+    first = page.locator("figure:has([data-net=ResNet-20])").first
+    names = first.locator(".switches label:visible").all_inner_texts()
+    assert "ResNet-56" in [name.strip() for name in names]
+    assert "ResNet-20" not in [name.strip() for name in names]  # switched off above, and so not drawn
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator(".paper").count() == 0
+
+
+def sheets(page: Any) -> int:
     paper = page.pdf(prefer_css_page_size=True)
     assert paper.startswith(b"%PDF")
-    sheets = paper.count(b"/Type /Page\n") + paper.count(b"/Type /Page ") + paper.count(b"/Type /Page/")
-    assert 8 < sheets < 60
+    return sum(paper.count(b"/Type /Page" + end) for end in (b"\n", b" ", b"/"))
 
 
 def test_committed_pictures_are_not_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-// Draws each chart with Bokeh, shows values under the mouse, and hides what is switched off.
+// Draws each chart with Bokeh, shows values under the mouse, hides what is switched off, and draws once more for paper.
 "use strict";
 
 const FONT = "system-ui, sans-serif";
@@ -22,7 +22,20 @@ function draw(panel, place) {
   const tooltips = [["", "@net, @kind"], [x.label, "@x{%.4g}"], [y.label, "@y{%.4g}@interval"]];
   const points = drawn.filter((each) => each.tags[2]);
   plot.add_tools(new Bokeh.HoverTool({ renderers: points, tooltips, formatters: { "@x": "printf", "@y": "printf" } }));
-  return Bokeh.Plotting.show(plot, place).then((view) => drawn.map((renderer) => ({ renderer, view })));
+  return Bokeh.Plotting.show(plot, place).then((view) => {
+    addEventListener("beforeprint", () => place.append(onPaper(view)));
+    addEventListener("afterprint", () => place.querySelector(".paper")?.remove());
+    return drawn.map((renderer) => ({ renderer, view }));
+  });
+}
+
+// Bokeh's canvas keeps the window's size on paper; lines and letters take the sheet's.
+function onPaper(view) {
+  const svg = view.export("svg", false).canvas;
+  svg.setAttribute("viewBox", `0 0 ${svg.getAttribute("width")} ${svg.getAttribute("height")}`);
+  svg.setAttribute("preserveAspectRatio", "xMinYMid");
+  svg.setAttribute("class", "paper");
+  return svg;
 }
 
 function dress(side, grid, axis) {
