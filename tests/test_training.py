@@ -276,6 +276,33 @@ def test_speed_and_time_left_do_not_count_the_first_iteration(
     assert {point["images_per_second"] for point in folder.read_metrics()} == {run.recipe.batch / 2}
 
 
+def test_speed_and_time_left_soon_forget_that_a_run_was_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a suspended job or a lid that was closed: an hour between two iterations, and two seconds for each of the others."""
+    clock = 0.0
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: clock))
+
+    class Held(MemoryFeed):
+        taken = 0
+
+        def batch(self) -> tuple[torch.Tensor, torch.Tensor]:
+            nonlocal clock
+            self.taken += 1
+            clock += 3_600 if self.taken == 15 else 2
+            return super().batch()
+
+    run = spec(evaluate_every=10)
+    folder = RunFolder(tmp_path, run.run_id)
+    said: dict[int, loop.Report] = {}
+    loop.train(
+        run, folder, Held(run.cifar, data.digits(), CPU), CPU, lambda report: said.update({report.iteration: report})
+    )
+    assert said[15].seconds_left == 15 * (3_600 + 13 * 2) / 14, "it may go on like that"
+    for iteration in (16, 20, 29):
+        assert said[iteration].seconds_left == 2 * (30 - iteration)
+        assert said[iteration].images_per_second == run.recipe.batch / 2
+    assert [point["images_per_second"] for point in folder.read_metrics()] == [run.recipe.batch / 2] * 3
+
+
 def test_a_stopped_run_says_how_far_it_has_come(tmp_path: Path) -> None:
     """To the iteration, however soon it is stopped, though no heartbeat was due."""
     run = spec()

@@ -19,6 +19,7 @@ from bench.store import Result, RunFolder
 from bench.training import checkpoint, execution, lanes, saving
 from bench.training.execution import Mode
 from bench.training.feed import Feed
+from bench.training.pace import Pace
 from bench.training.processes import ALONE, Processes
 from bench.training.schedule import drops_so_far, learning_rate
 
@@ -37,6 +38,7 @@ class Report:
     test_error: float | None
     """Percent, of the last evaluation point."""
     images_per_second: float
+    """Of the last minutes, as `seconds_left` supposes of those to come."""
     seconds_left: float | None
     """None after the first iteration alone, which compiles: what the others will take is not known yet."""
     evaluated: bool
@@ -143,8 +145,8 @@ class _Run:
             folder.write_metrics(self.now.metrics)  # a point written after the checkpoint is measured again
         self.diverged = False
         self.started = self.clock = self.step_clock = time.monotonic()
-        self.here_images, self.here_seconds = 0, 0.0  # of this attempt, for images/s
-        self.first_seconds = 0.0  # of this attempt's first iteration, which compiles or captures
+        self.here_images, self.here_seconds = 0, 0.0  # of this attempt
+        self.pace = Pace()
         self.between_saves, self.seconds_saving = saving.seconds_between(0), 0.0
 
     @property
@@ -171,9 +173,10 @@ class _Run:
         now.seen += recipe.batch
         now.iteration += 1
         self.here_images += recipe.batch
-        if first:
-            self.first_seconds = time.monotonic() - self.step_clock
-            self.note("first", self.first_seconds)
+        if first:  # it compiles or captures, and tells nothing of the speed of the others
+            here = time.monotonic()
+            self.note("first", here - self.step_clock)
+            self.pace.mark(self.here_images, here - self.step_clock, here)
         if self.warming_up:
             self.watch_warmup(int(self.processes.total(self.iteration.last_wrong.clone())))
 
@@ -206,6 +209,7 @@ class _Run:
         self.now.train_seconds += seconds
         self.diverged = not math.isfinite(self.now.loss_sum)
         self.step_clock = time.monotonic()
+        self.pace.mark(self.here_images, self.here_seconds, self.step_clock)
 
     def evaluate(self) -> None:
         """Add an evaluation point to the metrics. All processes test their part and note the same."""
@@ -222,7 +226,7 @@ class _Run:
                 "train_error": 100 * now.wrong / now.seen,
                 "test_error": self.feed.test_error(self.net),
                 "validation_error": self.feed.validation_error(self.net),
-                "images_per_second": self.rate(),
+                "images_per_second": self.pace.images_per_second(),
             }
         now.metrics.append(point)
         now.loss_sum, now.wrong, now.seen = 0.0, 0, 0
@@ -236,26 +240,18 @@ class _Run:
         with self.clocked("metrics"):
             on_report(self.report(evaluated))
 
-    def rate(self) -> float:
-        """Training images per second of this attempt, its first iteration and evaluation left out."""
-        seconds = self.here_seconds - self.first_seconds
-        return (self.here_images - self.recipe.batch) / seconds if seconds > 0 else 0.0
-
     def report(self, evaluated: bool) -> Report:
         now, total = self.now, self.recipe.iterations
         last = now.metrics[-1] if now.metrics else None
         fresh = evaluated and last is not None and not self.diverged
-        here = time.monotonic() - self.started - self.first_seconds
-        images = self.here_images - self.recipe.batch
-        left = (total - now.iteration) * self.recipe.batch * here / images if images > 0 else None
         return Report(
             iteration=now.iteration,
             iterations=total,
             loss=last["train_loss"] if fresh and last else now.loss_sum / max(now.seen, 1),
             error=last["train_error"] if fresh and last else 100 * now.wrong / max(now.seen, 1),
             test_error=last["test_error"] if last else None,
-            images_per_second=self.rate(),
-            seconds_left=left,
+            images_per_second=self.pace.images_per_second(),
+            seconds_left=self.pace.seconds((total - now.iteration) * self.recipe.batch),
             evaluated=fresh,
             waiting=self.feed.seconds_waited / self.here_seconds if self.here_seconds else 0.0,
         )
