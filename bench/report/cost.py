@@ -22,7 +22,7 @@ def render(finished: dict[str, FinishedRun]) -> str:
     estimators = [Estimator(kind, finished.values()) for kind in ("cpu", "cuda")]
     machines = [name for estimator in estimators for name in estimator.speeds.get(NETS, {})]
     text = table([_cells(spec, estimators) for spec in specs], HEADERS, (1, 2, 3, 5))
-    return f"{text}\n\nMeasured on {', '.join(machines)}." if machines else text
+    return f"{text}\n\nMeasured on {'; '.join(machines)}." if machines else text
 
 
 def _cells(spec: RunSpec, estimators: Sequence[Estimator]) -> list[str]:
