@@ -243,31 +243,37 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
         loop.train(two, target, MemoryFeed(two.cifar, data.digits(), CPU), CPU)
 
 
-@pytest.mark.parametrize("begun", [False, True])
-def test_speed_and_time_left_do_not_count_the_first_iteration(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bool
-) -> None:
-    """It compiles: a run whose first iteration takes 1,000 seconds and whose others take two has two for each that is left."""
+def feed_that_takes(monkeypatch: pytest.MonkeyPatch, seconds: float, at: int) -> type[MemoryFeed]:
+    """A feed whose batch number `at` takes so many seconds, and each of the others two, by the loop's clock."""
     clock = 0.0
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: clock))
 
-    class Slow(MemoryFeed):
+    class Feed(MemoryFeed):
         taken = 0
 
         def batch(self) -> tuple[torch.Tensor, torch.Tensor]:
             nonlocal clock
             self.taken += 1
-            clock += 1_000 if self.taken == 1 else 2
+            clock += seconds if self.taken == at else 2
             return super().batch()
 
+    return Feed
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_speed_and_time_left_do_not_count_the_first_iteration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    """It compiles: a run whose first iteration takes 1,000 seconds and whose others take two has two for each that is left."""
+    slow = feed_that_takes(monkeypatch, seconds=1_000, at=1)
     run, dataset = spec(evaluate_every=10), data.digits()
     folder = RunFolder(tmp_path, run.run_id)
     if begun:
         stops = iter([False, False, True])
         with pytest.raises(Interrupted):
-            loop.train(run, folder, Slow(run.cifar, dataset, CPU), CPU, should_stop=lambda: next(stops))
+            loop.train(run, folder, slow(run.cifar, dataset, CPU), CPU, should_stop=lambda: next(stops))
     said: dict[int, loop.Report] = {}
-    loop.train(run, folder, Slow(run.cifar, dataset, CPU), CPU, lambda report: said.update({report.iteration: report}))
+    loop.train(run, folder, slow(run.cifar, dataset, CPU), CPU, lambda report: said.update({report.iteration: report}))
     first = 4 if begun else 1
     assert said[first].seconds_left is None
     for iteration in (first + 1, 10, 29):
@@ -278,23 +284,12 @@ def test_speed_and_time_left_do_not_count_the_first_iteration(
 
 def test_speed_and_time_left_soon_forget_that_a_run_was_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a suspended job or a lid that was closed: an hour between two iterations, and two seconds for each of the others."""
-    clock = 0.0
-    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: clock))
-
-    class Held(MemoryFeed):
-        taken = 0
-
-        def batch(self) -> tuple[torch.Tensor, torch.Tensor]:
-            nonlocal clock
-            self.taken += 1
-            clock += 3_600 if self.taken == 15 else 2
-            return super().batch()
-
+    held = feed_that_takes(monkeypatch, seconds=3_600, at=15)
     run = spec(evaluate_every=10)
     folder = RunFolder(tmp_path, run.run_id)
     said: dict[int, loop.Report] = {}
     loop.train(
-        run, folder, Held(run.cifar, data.digits(), CPU), CPU, lambda report: said.update({report.iteration: report})
+        run, folder, held(run.cifar, data.digits(), CPU), CPU, lambda report: said.update({report.iteration: report})
     )
     assert said[15].seconds_left == 15 * (3_600 + 13 * 2) / 14, "it may go on like that"
     for iteration in (16, 20, 29):
