@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from bench.report import contents
 from bench.report.figures import chart, curves, drawing, labels, points
 from bench.report.figures.chart import Axis, Chart, Panel, Series, Style
 from bench.report.figures.labels import spread
-from bench.report.page import Page
+from bench.report.page import Page, Picture
 from bench.report.tables import cifar_depth, complexity, imagenet, third_party
 from bench.report.variant import PAPER, Variant
 from bench.spec import Arch
@@ -225,3 +226,18 @@ def test_the_same_data_give_the_same_bytes(charts: dict[str, Chart], tmp_path: P
     assert first == second
     assert [path.name for path in first] == ["name.svg", "name.png"]
     assert b"ResNet-1202 A" in first[tmp_path / "name.svg"]  # text stays text
+
+
+def test_the_last_bit_of_a_logarithm_moves_no_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Processors differ in it; matplotlib's own choice of places made another picture of it."""
+    material = contents.Material(finished_runs(MEASURED), MEASURED, MEASURED, {})
+    (picture,) = [
+        part
+        for page in contents.pages(["loss_surface"], material)
+        for part in page.figures
+        if isinstance(part, Picture) and part.name.endswith("contours")
+    ]
+    before = list(drawing.save(picture.draw(), tmp_path / "one").values())
+    logarithm = np.log10
+    monkeypatch.setattr(np, "log10", lambda values: np.nextafter(logarithm(values), np.inf))
+    assert list(drawing.save(picture.draw(), tmp_path / "one").values()) == before

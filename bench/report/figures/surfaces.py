@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from bench.measure.basin import NOTHING_LEFT, Surface, one_more
@@ -11,15 +11,22 @@ from bench.report.figures.chart import GREY, Axis, Chart, Panel, Series, Style, 
 from bench.report.figures.drawing import theme
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.path import Path
     from matplotlib.text import Text
     from matplotlib.transforms import Bbox
+    from numpy.typing import NDArray
 
 GUESSING = math.log(10)
 """Nats that guessing ten classes costs."""
 COARSE, FINE = (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)
 """Levels of loss in each decade: few where many decades are shown."""
+LEAST_NAMED = 0.25
+"""Extent of the shortest contour that has a name, in lengths from the middle to an edge."""
+OFF_EDGES = 0.93
+"""How far from the middle a name may stand, in the same lengths."""
 LOOKS = (Style(1.1, "dashed"), Style(1.4), Style(1.1, "dotted"))
 """Of depths, shallow ones first: to be told apart without colours too."""
 
@@ -105,11 +112,13 @@ def contours(surfaces: Sequence[Surface], heading: str) -> Figure:
         axis.set_visible(True)
         across = [grid.coefficient(j) for j in range(grid.columns)]
         up = [grid.second(i) for i in range(grid.rows)]
-        heights = np.log10(np.clip(surface.losses, levels[0], 1e30))  # between points the logarithm is straight
+        # Between points the logarithm is straight. Its last bit depends on the processor.
+        heights = np.log10(np.clip(surface.losses, levels[0], 1e30)).round(12)
         filled = axis.contourf(across, up, heights, levels=logs, norm=norm, cmap="viridis", extend="max")
         inks = ["white" if 2 * number < len(levels) else "0.1" for number in range(len(levels))]  # on dark, on light
         drawn = axis.contour(across, up, heights, levels=logs, colors=inks, linewidths=0.7)
-        names = axis.clabel(drawn, fmt=lambda log: f"{10**log:g}", fontsize=8)
+        places = [place for line in _pieces(drawn.get_paths()) if (place := _name_at(line, grid.reach))]
+        names = axis.clabel(drawn, fmt=lambda log: f"{10**log:g}", fontsize=8, manual=places)
         risen = math.log10(one_more(surface.loss))
         axis.contour(across, up, heights, levels=[risen], colors="white", linewidths=3.5)  # to be seen on dark too
         line = axis.contour(across, up, heights, levels=[risen], colors="black", linewidths=1.8, linestyles="dashed")
@@ -128,6 +137,27 @@ def contours(surfaces: Sequence[Surface], heading: str) -> Figure:
     for axis, names, points in named:
         _thin_out(axis, names, points)
     return figure
+
+
+def _pieces(paths: Iterable[Path]) -> list[NDArray[np.float64]]:
+    """The separate lines of a set of contours, as (points, 2) in data coordinates."""
+    import numpy as np
+
+    return [np.asarray(line) for path in paths for line in path.to_polygons(closed_only=False)]
+
+
+def _name_at(line: NDArray[np.float64], reach: float) -> tuple[float, float] | None:
+    """Where a contour is named: at its lowest point off the edges; None where it is short, or all on an edge.
+
+    Left to itself matplotlib takes the straightest piece, and of two that are alike the last bit of a processor decides.
+    """
+    import numpy as np
+
+    inner = [(round(float(y), 9), round(float(x), 9)) for x, y in line if max(abs(x), abs(y)) < OFF_EDGES * reach]
+    if not inner or np.ptp(line, axis=0).max() < LEAST_NAMED * reach:
+        return None
+    y, x = min(inner)
+    return x, y
 
 
 def _thin_out(axis: Axes, names: Sequence[Text], points: Sequence[tuple[float, float]]) -> None:
