@@ -27,10 +27,10 @@ benchmarks: .venv/ready
 	$(BIN)/python bench/run.py --table harness loading
 
 slurm-up: .venv/ready
-	$(BIN)/python -m slurm.cluster up --folder .slurm
+	$(BIN)/python -m slurm.onemachine up --folder .slurm
 
 slurm-down: .venv/ready
-	$(BIN)/python -m slurm.cluster down --folder .slurm
+	$(BIN)/python -m slurm.onemachine down --folder .slurm
 
 check: .venv/ready
 	$(BIN)/python -m ruff check .

@@ -18,14 +18,15 @@ ROOT = Path(__file__).resolve().parent.parent
 if sys.path[0] != str(ROOT):  # Python puts this file's folder first, where any name could hide a standard module
     sys.path[:] = [str(ROOT), *(p for p in sys.path if Path(p or ".").resolve() != ROOT / "bench")]
 
-from bench import pages, plan, studies  # noqa: E402
+from bench import studies  # noqa: E402
+from bench.command import pages, plan  # noqa: E402
+from bench.command.options import Options, parse  # noqa: E402
+from bench.command.pages import MEASURED  # noqa: E402
 from bench.errors import Interrupted, UserError  # noqa: E402
 from bench.files import write_probe  # noqa: E402
-from bench.options import Options, parse  # noqa: E402
-from bench.pages import MEASURED  # noqa: E402
-from bench.scores import evaluations  # noqa: E402
-from bench.spec import Spec  # noqa: E402
-from bench.store import RunFolder  # noqa: E402
+from bench.runs.folder import RunFolder  # noqa: E402
+from bench.runs.scores import evaluations  # noqa: E402
+from bench.runs.spec import Spec  # noqa: E402
 
 if TYPE_CHECKING:
     from bench.report.page import Page
@@ -39,15 +40,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = parse(arguments)
         if options.elsewhere.evaluate:
-            from bench import elsewhere
+            from bench.command import pretrained
 
-            return elsewhere.evaluate_cifar(options)
+            return pretrained.evaluate_cifar(options)
         if options.moving.export or options.moving.imports:
-            from bench import transfer
+            from bench.command import transfer
 
             return transfer.export(options) if options.moving.export else transfer.import_(options)
         if options.check:
-            from bench.check import check
+            from bench.command.check import check
 
             return check(options)
         before = pages.present(options.tables)
@@ -72,7 +73,7 @@ def cifar_depth(options: Options) -> int:
     """Table 6: plan its runs, send those without a result, write the pages from all that are finished."""
     specs = plan.cifar_depth(options)
     from bench.report.tables import cifar_depth as report
-    from bench.report.variant import Variant
+    from bench.studies.variant import Variant
 
     def show(finished: plan.Finished, results: Path) -> None:
         for variant in {Variant.of(spec): None for spec in specs}:
@@ -94,9 +95,9 @@ def imagenet(name: str, options: Options) -> int:
         _put(page, options, report.render_terminal(finished, variant))
 
     if options.elsewhere.weights or options.elsewhere.ensemble:
-        from bench import elsewhere
+        from bench.command import pretrained
 
-        elsewhere.test(variant.study.archs, specs, options)
+        pretrained.test(variant.study.archs, specs, options)
         return tell(name, specs, options, show)
     return fill(name, specs, options, show)
 
@@ -104,7 +105,7 @@ def imagenet(name: str, options: Options) -> int:
 def inside(name: str, options: Options) -> int:
     """What happens inside nets, the same way, with what is done with the nets of runs among the runs."""
     variant, specs = plan.inside(name, options)
-    from bench.report.runs import Found
+    from bench.report.sections.runs import Found
     from bench.report.tables import constructed_solution, layer_responses, loss_surface, warmup
 
     modules = (layer_responses, constructed_solution, loss_surface, warmup)
@@ -120,13 +121,13 @@ def inside(name: str, options: Options) -> int:
 def gradients(options: Options) -> int:
     """Signals and gradients of every layer: trainings of its own. Returns the exit status."""
     specs = plan.gradients(options)
-    from bench.report.runs import Found
+    from bench.report.sections.runs import Found
     from bench.report.tables import gradients as report
-    from bench.report.tables.gradient_rows import Variant
+    from bench.studies.variant import GradientVariant
 
     def show(finished: plan.Finished, results: Path) -> None:
         found = Found(finished, (results, MEASURED))
-        for variant in {Variant.of(spec): None for spec in specs}:
+        for variant in {GradientVariant.of(spec): None for spec in specs}:
             _put(report.page(found, variant), options, report.render_terminal(found, variant))
 
     return fill("gradients", specs, options, show)
@@ -156,7 +157,7 @@ def tell(table: str, specs: Sequence[Spec], options: Options, show: Show) -> int
     """Write the pages of a table, and before that, with --publish, tables/measured and all that comes from there."""
     status, results = 0, options.results
     if options.publish:
-        from bench import transfer
+        from bench.command import transfer
 
         of_images = table in studies.imagenet.STUDIES
         status, results = transfer.publish(specs, results, options.tables, options.force, of_images), MEASURED
@@ -170,10 +171,10 @@ def ask(table: str, specs: Sequence[Spec], options: Options) -> int | None:
     slurm = options.slurm
     if not (slurm.status or slurm.logs or slurm.cancel or (options.cluster == "slurm" and options.dry_run)):
         return None
-    from bench.cluster import console
+    from bench.command import slurm as console
 
     if slurm.status:
-        return console.status(specs, options)
+        return console.print_status(specs, options)
     if slurm.logs:
         return console.logs(specs, options)
     if slurm.cancel:
@@ -188,11 +189,12 @@ def send(table: str, specs: Sequence[Spec], options: Options) -> int:
         print(f"all {len(specs)} runs have a result in {options.results}; --force runs them again")
         return 0
     if options.cluster == "slurm":
-        from bench.cluster import console
+        from bench.command import slurm as console
 
         status = console.send(table, specs, options, plan.load(options.results, MEASURED))
         return max(status, console.wait(table, specs, options)) if options.slurm.wait else status
-    from bench import environment, local
+    from bench.compute import local
+    from bench.device import environment
 
     if __name__ == "__main__":  # where another program calls this, that is not ours to start again
         environment.restart()
@@ -213,11 +215,11 @@ def complexity(options: Options) -> int:
     if options.report:
         counts = report.load(committed)
     else:
-        from bench.measure.cost import measure
+        from bench.measure.counts.fvcore_count import measure
 
         counts = {arch.name: measure(arch) for arch in ARCHS}
     if options.publish:
-        from bench import provenance
+        from bench.runs import provenance
 
         report.save(committed, counts, provenance.counted())
     _put(report.page(counts), options, report.render_terminal(counts))
@@ -294,25 +296,25 @@ def throughput(options: Options) -> int:
     if options.dry_run:
         print("throughput runs " + shlex.join(_timing(options, kept)))
         return 0
-    from bench.report import speeds
+    from bench.measure.speed import records
     from bench.report.tables import throughput as report
 
-    machines, status = speeds.load(committed), 0
+    machines, status = records.load(committed), 0
     if not options.report:
         write_probe(options.results)
         write_probe(options.tables, "--tables")
         status = subprocess.run(_timing(options, kept), cwd=ROOT).returncode
-    for machine in speeds.load(kept):  # what has been timed is kept, also where something failed later
-        machines = speeds.merge(machines, machine)
+    for machine in records.load(kept):  # what has been timed is kept, also where something failed later
+        machines = records.merge(machines, machine)
     if options.publish and not status:
-        speeds.save(committed, machines)
+        records.save(committed, machines)
     _put(report.page(machines), options, report.render_terminal(machines))
     return int(status)
 
 
 def _timing(options: Options, kept: Path) -> list[str]:
     """The command that times what is asked for. Raises UserError where that is nothing."""
-    from bench.measure import settings
+    from bench.measure.speed import settings
 
     settings.select(None if options.dry_run else settings.kind(), options.only, options.execution)
     words = ["--speeds", str(kept), "--data", str(options.data.resolve())]

@@ -5,16 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.arch import blocks_per_stage
 from models.blocks import BasicBlock, Init, Norm, ShortcutOption, batch_norm, check_option, conv, initialise, stage
-
-
-def blocks_per_stage(depth: int) -> int:
-    """n of depth 6n+2: pairs of convolutions per stage. Raises ValueError, naming the neighbours, for other depths."""
-    n, rest = divmod(depth - 2, 6)
-    if rest or n < 1:
-        near = [d for d in (depth - rest, depth - rest + 6) if d >= 8] or [8]
-        raise ValueError(f"depth {depth} is not 6n+2: try {' or '.join(map(str, near))}")
-    return n
 
 
 class CifarNet(nn.Module):

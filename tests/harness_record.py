@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from bench import provenance
-from bench.report import speeds
+from bench.measure.speed import records
 from bench.report.tables import harness, loading
 from bench.report.tables.harness import Figure, Figures
 from bench.report.tables.loading import Loading, Way
+from bench.runs import provenance
 
 MEASURED = Path(__file__).resolve().parents[1] / "tables" / "measured"
 LOADING = "test_loading_"
@@ -22,7 +22,7 @@ LOADING = "test_loading_"
 FIGURES = pytest.StashKey[Figures]()
 WAYS = pytest.StashKey[Loading]()
 OVERHEADS = pytest.StashKey[harness.Overheads]()
-SPEEDS = pytest.StashKey[speeds.Machine]()
+SPEEDS = pytest.StashKey[records.Machine]()
 OVERHEAD = "test_overhead["
 NOT_HARNESS = (LOADING, OVERHEAD, "test_throughput[", "test_whole_run[")
 
@@ -55,14 +55,14 @@ def pytest_benchmark_update_json(config: pytest.Config, benchmarks: list[Any], o
 
 
 @pytest.fixture
-def keep(request: pytest.FixtureRequest) -> Callable[[speeds.Machine], None]:
+def keep(request: pytest.FixtureRequest) -> Callable[[records.Machine], None]:
     """Adds what was measured to what this session has, and to --speeds at once: nothing is lost where a later loop fails."""
     config = request.config
 
-    def add(new: speeds.Machine) -> None:
-        (config.stash[SPEEDS],) = speeds.merge([m] if (m := config.stash.get(SPEEDS, None)) else [], new)
+    def add(new: records.Machine) -> None:
+        (config.stash[SPEEDS],) = records.merge([m] if (m := config.stash.get(SPEEDS, None)) else [], new)
         if path := config.getoption("--speeds"):
-            speeds.save(Path(path), speeds.merge(speeds.load(Path(path)), new))
+            records.save(Path(path), records.merge(records.load(Path(path)), new))
 
     return add
 
@@ -112,7 +112,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Keep the figures of a run in which nothing failed; hold those of throughput against others."""
     found = session.config.stash.get(SPEEDS, None)
     if found and (path := session.config.getoption("--against")):
-        lines, said = speeds.check(Path(path), found)
+        lines, said = records.check(Path(path), found)
         print("\n" + "\n  ".join([said or "the check of throughput failed:", *lines]))
         if lines:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED

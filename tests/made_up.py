@@ -10,8 +10,9 @@ from typing import Any
 
 from conftest import ROOT
 
-from bench.spec import RunSpec
-from bench.store import FinishedRun, Result, RunFolder, finished_runs
+from bench.runs.finished import FinishedRun, finished_runs
+from bench.runs.folder import Result, RunFolder
+from bench.runs.spec import RunSpec
 
 MEASURED = finished_runs(ROOT / "tables" / "measured")
 (MODEL,) = (run for name, run in MEASURED.items() if name.startswith("plain-20-short-s0-"))

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from slurm.cluster import onemachine
-from slurm.cluster.onemachine import OneMachine
+from slurm.onemachine import cluster
+from slurm.onemachine.cluster import OneMachine
 
 PATIENCE = 240.0
 
@@ -24,7 +24,7 @@ class Site:
 
     def __init__(self, machine: OneMachine) -> None:
         self.machine = machine
-        self.environment = {**onemachine.environment_of(machine.conf), "OMP_NUM_THREADS": "1"}
+        self.environment = {**cluster.environment_of(machine.conf), "OMP_NUM_THREADS": "1"}
 
     def call(self, *command: str) -> str:
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60)
@@ -89,17 +89,17 @@ class Table:
 
 
 def start(**facts: object) -> Iterator[Site]:
-    lacking = onemachine.missing_tools(bool(facts.get("accounting")))
+    lacking = cluster.missing_tools(bool(facts.get("accounting")))
     if lacking:
-        reason = f"needs Slurm ({', '.join(lacking)} not found): install {onemachine.PACKAGES}"
+        reason = f"needs Slurm ({', '.join(lacking)} not found): install {cluster.PACKAGES}"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
     folder = Path(tempfile.mkdtemp(prefix="slurm-")) / "c"
     machine = OneMachine(folder, **facts)  # type: ignore[arg-type]
-    onemachine.up(machine)
+    cluster.up(machine)
     yield Site(machine)
-    onemachine.down(folder)
+    cluster.down(folder)
     folder.parent.rmdir()
 
 

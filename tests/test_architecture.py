@@ -10,91 +10,31 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-ALLOWED = {
-    "models": {"models"},
-    "slurm": {"slurm"},
-    "bench.spec": set(),
-    "bench.errors": set(),
-    "bench.inside": {"bench.spec"},
-    "bench.studies": {"bench.spec", "bench.inside", "bench.studies"},
-    "bench.files": {"bench.errors"},
-    "bench.scores": {"bench.errors", "bench.files"},
-    "bench.store": {"bench.spec", "bench.inside", "bench.errors", "bench.files", "bench.scores"},
-    "bench.nets": {"bench.spec", "bench.inside", "models"},
-    "bench.images": {"bench.spec", "bench.errors", "bench.files", "bench.images"},
-    "bench.testing": {
-        "bench.spec",
-        "bench.errors",
-        "bench.scores",
-        "bench.store",
-        "bench.nets",
-        "bench.images",
-        "bench.training",
-        "bench.testing",
-        "models",
-    },
-    "bench.training": {
-        "bench.inside",
-        "bench.spec",
-        "bench.errors",
-        "bench.files",
-        "bench.scores",
-        "bench.store",
-        "bench.nets",
-        "bench.images",
-        "bench.testing",
-        "bench.training",
-        "models",
-    },
-    "bench.measure": {
-        "bench.inside",
-        "bench.spec",
-        "bench.errors",
-        "bench.files",
-        "bench.store",
-        "bench.environment",
-        "bench.nets",
-        "bench.training",
-        "bench.measure",
-        "models",
-    },
-    "bench.report.figures": {
-        "bench.inside",
-        "bench.spec",
-        "bench.store",
-        "bench.studies",
-        "bench.measure",
-        "bench.report.figures",
-        "bench.report.published",
-        "bench.report.speeds",
-    },
-    "bench.report.verdicts": {
-        "bench.changes",
-        "bench.spec",
-        "bench.store",
-        "bench.studies",
-        "bench.measure",
-        "bench.report.page",
-        "bench.report.published",
-        "bench.report.runs",
-        "bench.report.verdicts",
-    },
-    "bench.report": {
-        "bench.changes",
-        "bench.inside",
-        "bench.spec",
-        "bench.errors",
-        "bench.files",
-        "bench.scores",
-        "bench.store",
-        "bench.studies",
-        "bench.measure",
-        "bench.training.saving",
-        "bench.report",
-    },
+ROOMS = (
+    "bench.run",  # the door: parse, dispatch, exit status
+    "bench.command",
+    "bench.cluster",
+    "bench.report",
+    "bench.verdicts",
+    "bench.exchange",
+    "bench.compute",
+    "bench.measure",
+    "bench.training",
+    "bench.testing",
+    "bench.images",
+    "bench.device",
+    "bench.studies",
+    "bench.runs",
+    "models",
+)
+"""From the top of the house to its foundations: a room may import those below it, and none above."""
+SHARED = {"bench.files", "bench.errors"}
+"""Two files that every room of bench/ may import, and that know no room."""
+WITHIN = {
+    "bench.report": ("documents", "tables", "sections", "render", "page", "figures"),
+    "bench.measure": ("speed", "probes", "counts"),
 }
-"""Room -> the rooms that it may import; one within another stands before it. What is not named here (run, plan, job, ...) is
-the command itself."""
+"""Room -> its folders and files, in the same order."""
 
 OURS = ("bench", "models", "slurm")
 
@@ -123,29 +63,92 @@ def inside(module: str, room: str) -> bool:
     return module == room or module.startswith(room + ".")
 
 
+def room_of(module: str) -> str | None:
+    """The room that a module lies in; None of one that is in no named room."""
+    return next((room for room in (*ROOMS, *sorted(SHARED), "slurm") if inside(module, room)), None)
+
+
+def allowed(module: str, other: str) -> bool:
+    """Whether a module may import another one of ours."""
+    room, there = room_of(module), room_of(other)
+    if room is None or there is None:
+        return inside(module, other)  # a folder's own __init__
+    if room == there:
+        return room not in WITHIN or _within(WITHIN[room], module, other, room)
+    if room in ("models", "slurm"):
+        return False
+    if there in SHARED:
+        return room not in SHARED or (room, there) == ("bench.files", "bench.errors")
+    if room in SHARED:
+        return False
+    if there == "slurm":
+        return room in ("bench.command", "bench.cluster")
+    return ROOMS.index(room) < ROOMS.index(there)
+
+
+def _within(order: tuple[str, ...], module: str, other: str, room: str) -> bool:
+    """Whether the arrow goes down between the folders of one room."""
+    one, two = (name.removeprefix(f"{room}.").split(".")[0] for name in (module, other))
+    return one not in order or two not in order or order.index(one) <= order.index(two)
+
+
 def forbidden(module: str, imported: set[str]) -> set[str]:
-    room = next((room for room in ALLOWED if inside(module, room)), None)
-    if room is None:
-        return set()
-    ours = {name for name in imported if not inside(room, name)}  # the house around a room is no room
-    return {name for name in ours if not any(inside(name, allowed) for allowed in ALLOWED[room])}
+    return {name for name in imported if name != module and not allowed(module, name)}
 
 
 @pytest.mark.parametrize("module", modules())
-def test_arrows_point_one_way(module: str) -> None:
+def test_arrows_point_down(module: str) -> None:
     assert forbidden(module, imports(modules()[module])) == set()
+
+
+def test_every_file_lies_in_a_named_room() -> None:
+    assert [name for name in modules() if room_of(name) is None and name != "bench"] == []
+
+
+def test_every_folder_of_the_divided_rooms_is_named() -> None:
+    for room, order in WITHIN.items():
+        inside_it = {name.removeprefix(f"{room}.").split(".")[0] for name in modules() if name.startswith(f"{room}.")}
+        assert inside_it == set(order)
+
+
+def test_no_file_lies_flat_in_bench() -> None:
+    flat = {path.name for path in (ROOT / "bench").glob("*.py")}
+    assert flat == {"__init__.py", "run.py", "errors.py", "files.py"}
 
 
 def test_a_wrong_arrow_is_seen(tmp_path: Path) -> None:
     file = tmp_path / "wrong.py"
     file.write_text("def f():\n    from bench.training import loop\n")
     assert forbidden("models.blocks", imports(file)) == {"bench.training", "bench.training.loop"}
+    assert forbidden("bench.runs.spec", imports(file)) == {"bench.training", "bench.training.loop"}
+    assert forbidden("bench.compute.job", imports(file)) == set()
     file.write_text("from bench.report.tables import cifar_depth\n")
-    assert forbidden("bench.report.figures.chart", imports(file)) == {
-        "bench.report.tables",
-        "bench.report.tables.cifar_depth",
-    }
-    assert forbidden("bench.report.contents", imports(file)) == set()
+    upwards = {"bench.report.tables", "bench.report.tables.cifar_depth"}
+    assert forbidden("bench.report.figures.chart", imports(file)) == upwards
+    assert forbidden("bench.verdicts.claims", imports(file)) == upwards
+    assert forbidden("bench.command.tables", imports(file)) == set()
+
+
+def folders_of(module: str) -> str:
+    return module if (ROOT / module.replace(".", "/")).is_dir() else module.rpartition(".")[0]
+
+
+def test_no_circle_goes_through_folders() -> None:
+    graph: dict[str, set[str]] = {}
+    for name, path in modules().items():
+        graph.setdefault(folders_of(name), set()).update(folders_of(other) for other in imports(path))
+    done: set[str] = set()
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        assert name not in above, " -> ".join([*above, name])
+        if name not in done:
+            for other in graph.get(name, set()) - {name, "bench"}:
+                if not inside(name, other):
+                    visit(other, (*above, name))
+            done.add(name)
+
+    for name in sorted(graph):
+        visit(name, ())
 
 
 def test_there_are_no_circles() -> None:
@@ -184,7 +187,9 @@ def test_the_command_answers_before_anything_heavy_is_imported(arguments: list[s
 
 def test_the_training_path_imports_only_what_it_uses() -> None:
     """A machine that only trains needs torch, numpy and filelock, and nothing that draws, counts or submits."""
-    modules = imported_by("from bench import job\nfrom bench.training import loop, data")
+    modules = imported_by(
+        "from bench.compute import job\nfrom bench.images import memory\nfrom bench.training import loop"
+    )
     extra = {"submitit", "seaborn", "matplotlib", "pandas", "scipy", "fvcore", "tyro", "tabulate", "torchvision"}
     assert "torch" in modules
     assert modules & extra == set()

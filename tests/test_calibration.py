@@ -11,12 +11,13 @@ import pytest
 from conftest import ROOT
 from scipy import stats
 
-from bench import check, run
+from bench import run
+from bench.command import check
 from bench.errors import UserError
 from bench.report.tables import calibration as pages
 from bench.report.tables.calibration import ALLOWED, Calibration, Outcome, load, outside, save, simulate
-from bench.report.verdicts import verdict
 from bench.studies.calibration import CURVE, RUNS, SHIFTS, STATISTICS, Setting, settings
+from bench.verdicts import numbers
 
 MEASURED = ROOT / "tables" / "measured" / "calibration.json"
 CELLS = 20_000
@@ -65,7 +66,7 @@ def test_a_rule_that_errs_too_often_is_seen(monkeypatch: pytest.MonkeyPatch) -> 
     """With intervals of 90 % the same simulation is outside, and its page says so."""
     chosen = [Setting("one run", 5, 0.16, "normal", (0.0,))]
     assert outside(simulate(CELLS, chosen)) == []
-    monkeypatch.setattr(verdict, "TAIL", 0.05)
+    monkeypatch.setattr(numbers, "TAIL", 0.05)
     assert outside(simulate(CELLS, chosen)) == chosen
 
 

@@ -8,9 +8,10 @@ import made_up
 import pytest
 
 from bench.report.page import Table
-from bench.report.tables import change, cifar_depth
-from bench.report.variant import Variant
-from bench.spec import Arch
+from bench.report.sections import change
+from bench.report.tables import cifar_depth
+from bench.studies.variant import Variant
+from models.arch import Arch
 
 NET = Arch("cifar", 20, "A")
 SHORT = Variant("short", "cifar10", "all")

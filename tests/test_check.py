@@ -15,11 +15,12 @@ from conftest import ROOT
 from PIL import Image
 from test_transfer import in_json, in_line
 
-from bench import check, pages, run, studies
+from bench import run, studies
+from bench.command import check, pages
+from bench.command import tables as contents
+from bench.command.pages import MEASURED
 from bench.errors import UserError
-from bench.pages import MEASURED
-from bench.report import contents
-from bench.store import finished_runs
+from bench.runs.finished import finished_runs
 
 SEEDS = {id_: run.result for id_, run in finished_runs(MEASURED).items() if id_.startswith("plain-20-short-s")}
 RUN = min(SEEDS)
@@ -55,7 +56,7 @@ def test_every_table_has_a_writer_whose_files_bear_its_name() -> None:
 def test_nothing_is_drawn_otherwise_in_another_process(tmp_path: Path) -> None:
     """The same bytes whatever was drawn before: SVG, PNG and pages."""
     script = (
-        "import sys\nfrom pathlib import Path\nfrom bench import pages\n"
+        "import sys\nfrom pathlib import Path\nfrom bench.command import pages\n"
         "pages.write(['layer_responses'], pages.MEASURED, Path(sys.argv[1]))"
     )
     subprocess.run([sys.executable, "-c", script, str(tmp_path / "there")], check=True, cwd=ROOT)

@@ -13,27 +13,29 @@ import pytest
 from conftest import ROOT
 from scipy import stats
 
-from bench import changes, run
+from bench import run
 from bench.files import write_json
-from bench.measure.cost import Cost
-from bench.report import published
-from bench.report.runs import Found
+from bench.measure.counts.fvcore_count import Cost
+from bench.report.sections import claims as asked
+from bench.report.sections.runs import Found
 from bench.report.tables import complexity as counted
-from bench.report.tables import gradient_rows, imagenet
 from bench.report.tables.claims import families, short
-from bench.report.variant import PAPER, Variant
-from bench.report.verdicts import claims, hypothesis
-from bench.report.verdicts.claims import CAUTION, Judged, explain, judge, papers_spread
-from bench.report.verdicts.hypothesis import ALPHA, Sample, add, holm
-from bench.scores import Score, write_scores
-from bench.spec import Arch, RunSpec
-from bench.store import Result, RunFolder, finished_runs
+from bench.runs import overrides
+from bench.runs.finished import finished_runs
+from bench.runs.folder import Result, RunFolder
+from bench.runs.scores import Score, write_scores
+from bench.runs.spec import RunSpec
 from bench.studies import TABLES
 from bench.studies import cifar_depth as study
 from bench.studies import gradients as gradient_study
 from bench.studies.claim import Claim, Net, Step, above, alike, below, harms_more, increasing, less, not_above
 from bench.studies.claims import CLAIMS, COLD_110, PLAIN, RESIDUAL, RUNS_OF, of_table, published_id
 from bench.studies.imagenet import STUDIES
+from bench.studies.variant import GRADIENTS_OF_PAPER, PAPER, ImageNetVariant, Variant
+from bench.verdicts import claims, hypothesis, published
+from bench.verdicts.claims import CAUTION, Judged, explain, judge, papers_spread
+from bench.verdicts.hypothesis import ALPHA, Sample, add, holm
+from models.arch import Arch
 
 NUMBERS = published.load()
 BY_ID = {claim.id: claim for claim in CLAIMS}
@@ -107,15 +109,15 @@ def test_the_runs_of_a_claim_are_runs_of_its_study(claim: Claim) -> None:
     table = RUNS_OF.get(claim.table, claim.table)
     schedule = claim.only_at or "paper"
     if table == "cifar_depth":
-        setting = Variant(schedule, "cifar10", "all").setting({})
+        setting = asked.of_cifar(Variant(schedule, "cifar10", "all"), {})
         runs = study.runs(schedule, 2)
     elif table == "gradients":
-        setting = gradient_rows.PAPER.setting(Found({}, ()))
+        setting = asked.of_gradients(GRADIENTS_OF_PAPER, Found({}, ()))
         works = gradient_study.works(schedule, "cifar10", range(2))
         runs = tuple(one.run for one in works if gradient_study.watched(one.run) == one)  # as in the paper
     else:
-        variant = imagenet.Variant(STUDIES[table], schedule)
-        setting, runs = variant.setting({}), variant.specs(2)
+        variant = ImageNetVariant(STUDIES[table], schedule)
+        setting, runs = asked.of_imagenet(variant, {}), variant.specs(2)
     assert claim.nets
     for net in claim.nets:
         wanted = setting.wanted(net, seed=1)
@@ -124,7 +126,7 @@ def test_the_runs_of_a_claim_are_runs_of_its_study(claim: Claim) -> None:
             continue
         assert net.words
         base = next(spec for spec in runs if (spec.arch, spec.seed) == (net.arch, 1))
-        assert changes.between(base.recipe, wanted.recipe) == net.changes
+        assert overrides.between(base.recipe, wanted.recipe) == net.changes
 
 
 def test_a_changed_table_of_claims_is_seen() -> None:
@@ -465,13 +467,13 @@ def curve(start: int) -> list[dict[str, float]]:
 
 
 def word_of(results: Path, claim: str, variant: Variant = PAPER) -> tuple[str, str]:
-    judged = claims.of_setting(variant.setting(finished_runs(results)))
+    judged = claims.of_setting(asked.of_cifar(variant, finished_runs(results)))
     found = next(j for j in judged if j.claim.id == claim)
     return found.word, " ".join(found.notes)
 
 
 def test_the_warm_up_is_judged_on_runs_with_and_without(tmp_path: Path) -> None:
-    setting = PAPER.setting({})
+    setting = asked.of_cifar(PAPER, {})
     for seed in range(5):
         write(tmp_path, setting.wanted(PLAIN[110], seed), curve(99), test_error=90.0)
         error = 6.6 + 0.01 * seed
@@ -489,20 +491,20 @@ def test_the_warm_up_is_judged_on_runs_with_and_without(tmp_path: Path) -> None:
 
 
 def test_a_net_that_never_starts_is_as_late_as_its_run_is_long(tmp_path: Path) -> None:
-    setting = PAPER.setting({})
+    setting = asked.of_cifar(PAPER, {})
     write(tmp_path, setting.wanted(COLD_110), curve(99), test_error=90.0)
-    again = PAPER.setting(finished_runs(tmp_path))
+    again = asked.of_cifar(PAPER, finished_runs(tmp_path))
     assert again.values("epochs_to_start", COLD_110) == (10.0,)
 
 
 def test_a_run_that_diverged_counts_as_guessing(tmp_path: Path) -> None:
-    setting = PAPER.setting({})
+    setting = asked.of_cifar(PAPER, {})
     for seed in range(3):
         write(tmp_path, setting.wanted(PLAIN[110], seed), curve(9)[:2], status="diverged")
     word, notes = word_of(tmp_path, "plain-110-fails")
     assert word == "holds"
     assert "Runs that diverged count as guessing: 3 of plain-110." in notes
-    setting = PAPER.setting(finished_runs(tmp_path))
+    setting = asked.of_cifar(PAPER, finished_runs(tmp_path))
     assert setting.values("test_error", PLAIN[110]) == (90.0, 90.0, 90.0)
     assert setting.values("epochs_to_start", PLAIN[110]) == ()
 
@@ -510,7 +512,7 @@ def test_a_run_that_diverged_counts_as_guessing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("plain", "fits"), [(28.54, "inside"), (30.54, "outside")])
 def test_imagenet_is_judged_under_its_tables_protocol(tmp_path: Path, plain: float, fits: str) -> None:
     """With the size of the difference beside its direction."""
-    variant = imagenet.Variant(STUDIES["imagenet_plain_vs_residual"], "paper")
+    variant = ImageNetVariant(STUDIES["imagenet_plain_vs_residual"], "paper")
     errors = {"imagenet-plain-18": 27.94, "imagenet-plain-34": plain, "imagenet-resnet-18-A": 27.9}
     errors["imagenet-resnet-34-A"] = 25.03
     for spec in variant.specs(3):
@@ -520,7 +522,7 @@ def test_imagenet_is_judged_under_its_tables_protocol(tmp_path: Path, plain: flo
         )
         write_scores(RunFolder(tmp_path, spec.run_id).evaluation, {"10-crop": Score(wrong, wrong // 4, 50_000)})
     finished = finished_runs(tmp_path)
-    words = {j.claim.id: j for j in claims.of_setting(variant.setting(finished))}
+    words = {j.claim.id: j for j in claims.of_setting(asked.of_imagenet(variant, finished))}
     assert words["resnet-34-over-plain"].word == words["plain-34-worse"].word == "holds"
     half = stats.t.ppf(0.975, 2) * 0.1 * np.sqrt(2 * (1 + 1 / 3))
     said = f"the paper's 3.5 points lie {fits} the 95 % prediction interval of ours, {plain - 25.03:.2f} ± {half:.2f}."
@@ -568,7 +570,7 @@ def test_the_plan_names_claims_and_runs(tmp_path: Path, capsys: pytest.CaptureFi
     said = capsys.readouterr().out
     assert all(f"  {claim.id} " in said for claim in CLAIMS if claim.only_at != "short")
     assert "ResNet-110 without warm-up has 0" in said
-    setting = PAPER.setting({})
+    setting = asked.of_cifar(PAPER, {})
     assert setting.wanted(COLD_110, 1).run_id in said
     assert not (tmp_path / "t").exists()
 

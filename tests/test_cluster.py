@@ -10,15 +10,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench import job
-from bench.cluster import launch, standing, task
-from bench.cluster.records import SentArray, Submission
+from bench.cluster import launch, status, task
+from bench.cluster.submissions import SentArray, Submission
+from bench.compute import job
+from bench.compute.heartbeat import Attempt
+from bench.compute.job import Source
 from bench.errors import Interrupted, UserError
-from bench.heartbeat import Attempt
-from bench.job import Source
-from bench.spec import Arch, RunSpec, parse_arch
-from bench.store import RunFolder
+from bench.runs.folder import RunFolder
+from bench.runs.spec import RunSpec
 from bench.studies import cifar_depth
+from models.arch import Arch, parse_arch
 from slurm import profile, states
 
 
@@ -126,7 +127,7 @@ def test_a_reason_that_does_not_pass_by_itself_is_explained(reason: str, why: st
 
 def test_a_run_that_diverged_has_failed_but_is_not_tried_again(tmp_path: Path) -> None:
     """The same seed would diverge again; its NaN is a result."""
-    from bench import heartbeat
+    from bench.compute import heartbeat
     from bench.files import write_json
 
     run = spec("plain-20")
@@ -135,7 +136,7 @@ def test_a_run_that_diverged_has_failed_but_is_not_tried_again(tmp_path: Path) -
     heart = heartbeat.Heart(folder, None)
     heart.beat("failed", kind="NaN", reason="the loss was not finite after 7 iterations")
     write_json(folder.result, {})
-    (found,) = standing.survey([run], tmp_path).standings
+    (found,) = status.survey([run], tmp_path).standings
     assert (found.state, found.diverged) == ("failed", True)
     assert found.why == "NaN: the loss was not finite after 7 iterations"
 
@@ -205,7 +206,7 @@ def test_what_is_queued_to_be_computed_anew_is_not_done(tmp_path: Path, monkeypa
         Submission("stamp", "cifar_depth", 0.0, "c", False, "", (array,), force=sent).write(tmp_path)
         squeue.write_text(f"#!/bin/sh\necho '7|N/A|{queued}|n1|None|stamp.1'\n")
         squeue.chmod(0o755)
-        (found,) = standing.survey([run], tmp_path).standings
+        (found,) = status.survey([run], tmp_path).standings
         return found.state
 
     assert state(False, "PENDING") == "done"  # a run that was sent without a result, and has one now

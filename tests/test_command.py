@@ -15,7 +15,7 @@ import pytest
 from conftest import Command
 
 from bench import run
-from bench.store import RunFolder
+from bench.runs.folder import RunFolder
 from bench.studies import TABLES
 
 SMOKE = ("--table", "cifar_depth", "--schedule", "smoke")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from bench.measure import closed_form
-from bench.measure.cost import measure
+from bench.measure.counts import closed_form
+from bench.measure.counts.fvcore_count import measure
 from bench.report.tables import complexity as pages
-from bench.spec import parse_arch
+from models.arch import parse_arch
 
 COMMITTED = ROOT / "tables" / "measured" / "complexity.json"
 

@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 
 from bench.errors import UserError
-from bench.spec import CifarRecipe
-from bench.training import data
-from bench.training.augment import Augmenter, Draw, Normaliser, batch_draw, epoch_draw
-from bench.training.data import Images
+from bench.images import memory
+from bench.images.memory import Images
+from bench.images.normalise import Normaliser
+from bench.runs.spec import CifarRecipe
+from bench.training.augment import Augmenter, Draw, batch_draw, epoch_draw
 
 
 def images(count: int = 40, side: int = 8) -> Images:
@@ -32,20 +33,20 @@ def replace_file(link: Path, content: bytes) -> None:
 
 
 def test_cifar10_is_whole(cifar10_folder: Path) -> None:
-    loaded = data.load("cifar10", cifar10_folder)
+    loaded = memory.load("cifar10", cifar10_folder)
     assert loaded.train.images.shape == (50_000, 3, 32, 32)
     assert loaded.test.images.shape == (10_000, 3, 32, 32)
     assert loaded.train.images.dtype == torch.uint8
     assert torch.bincount(loaded.train.labels).tolist() == [5_000] * 10
     assert torch.bincount(loaded.test.labels).tolist() == [1_000] * 10
-    held_out = data.load("cifar10", cifar10_folder / "cifar-10-batches-py", "val45k")
+    held_out = memory.load("cifar10", cifar10_folder / "cifar-10-batches-py", "val45k")
     assert (len(held_out.train), len(held_out.validation or [])) == (45_000, 5_000)
 
 
 def test_digits_are_those_of_the_package_and_split_the_same_way_each_time() -> None:
     from sklearn.datasets import load_digits
 
-    one, two, theirs = data.digits(), data.digits(), load_digits()
+    one, two, theirs = memory.digits(), memory.digits(), load_digits()
     assert (len(one.train), len(one.test)) == (1_438, 359)
     assert torch.equal(one.test.images, two.test.images)
     test = torch.arange(len(theirs.target)) % 5 == 4
@@ -78,7 +79,7 @@ def test_damaged_cifar10_is_named(cifar10_folder: Path, tmp_path: Path, prepare,
         (folder / file.name).symlink_to(file)
     prepare(folder)
     with pytest.raises(UserError, match=message):
-        data.load("cifar10", tmp_path)
+        memory.load("cifar10", tmp_path)
 
 
 def test_a_download_that_fails_says_where_to_put_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +90,7 @@ def test_a_download_that_fails_says_where_to_put_the_files(tmp_path: Path, monke
     with pytest.raises(
         UserError, match=r"could not be downloaded \(.*\): put the folder cifar-10-batches-py"
     ) as caught:
-        data.load("cifar10", tmp_path, download=True)
+        memory.load("cifar10", tmp_path, download=True)
     assert "\n" not in str(caught.value)
 
 

@@ -17,9 +17,9 @@ from conftest import ROOT
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from bench import plan
+from bench.command import plan
+from bench.command.options import Options, parse
 from bench.errors import UserError
-from bench.options import Options, parse
 
 PAGES = [
     path

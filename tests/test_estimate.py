@@ -8,10 +8,11 @@ from pathlib import Path
 import made_up
 import pytest
 
-from bench.measure.estimate import Estimator
-from bench.spec import Precision, RunSpec, parse_arch
-from bench.store import FinishedRun
+from bench.measure.counts.estimate import Estimator
+from bench.runs.finished import FinishedRun
+from bench.runs.spec import Precision, RunSpec
 from bench.studies import cifar_depth
+from models.arch import parse_arch
 
 HOUR = 3600.0
 

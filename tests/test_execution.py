@@ -17,26 +17,31 @@ from conftest import ROOT
 from test_training import spec, weights
 from torch import nn
 
-from bench import environment, job, provenance, run
+from bench import run
+from bench.compute import job
+from bench.device import environment
 from bench.errors import Interrupted, UserError
-from bench.nets import build_for_run
-from bench.scores import Score
-from bench.spec import Arch, RunSpec
-from bench.store import RunFolder
+from bench.images import memory
+from bench.runs import provenance
+from bench.runs.folder import RunFolder
+from bench.runs.initial_net import build_for_run
+from bench.runs.scores import Score
+from bench.runs.spec import RunSpec
 from bench.studies import cifar_depth, imagenet
 from bench.testing import cifar
-from bench.training import data, execution, loop
-from bench.training.evaluate import fold
+from bench.testing.error_rate import fold
+from bench.training import execution, loop
 from bench.training.execution import Mode
 from bench.training.feed import MemoryFeed
 from bench.training.fused import OnePassBatchNorm2d, fuse
+from models.arch import Arch
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 COMPILED = pytest.mark.skipif(execution.compiler() is None, reason="needs a C++ compiler")
 
 
 def train(run: RunSpec, folder: RunFolder, mode: Mode, **more: object) -> None:
-    feed = MemoryFeed(run.cifar, data.digits(), CPU)
+    feed = MemoryFeed(run.cifar, memory.digits(), CPU)
     loop.train(run, folder, feed, CPU, choose=lambda earlier: mode, **more)  # type: ignore[arg-type]
 
 
@@ -156,7 +161,7 @@ def test_who_is_executed_how(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_command_that_trains_keeps_its_memory_and_does_not_wait_for_long() -> None:
     """It starts itself again, once, with the same arguments, as the same process."""
     script = (
-        "import os, sys\nfrom bench import environment\nprint(os.getpid(), sys.argv[1:], flush=True)\n"
+        "import os, sys\nfrom bench.device import environment\nprint(os.getpid(), sys.argv[1:], flush=True)\n"
         "environment.restart()\nprint({name: os.environ.get(name) for name in environment.ENVIRONMENT})\n"
     )
     others = {name: value for name, value in os.environ.items() if name not in environment.ENVIRONMENT}

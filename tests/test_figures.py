@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from bench.report import contents
+from bench.command import tables as contents
 from bench.report.figures import chart, curves, drawing, labels, points
 from bench.report.figures.chart import Axis, Chart, Panel, Series, Style
 from bench.report.figures.labels import spread
 from bench.report.page import Page, Picture
 from bench.report.tables import cifar_depth, complexity, imagenet, third_party
-from bench.report.variant import PAPER, Variant
-from bench.spec import Arch
-from bench.store import finished_runs
+from bench.runs.finished import finished_runs
 from bench.studies.imagenet import STUDIES
+from bench.studies.variant import PAPER, ImageNetVariant, Variant
+from models.arch import Arch
 
 MEASURED = ROOT / "tables" / "measured"
 
@@ -32,7 +32,7 @@ def charts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Chart]:
     archs = [arch for arch in cifar_depth.ARCHS if arch.name != "plain-110"]
     full = made_up.runs(results, [PAPER.spec(arch, seed) for arch in archs for seed in range(4)])
     full |= made_up.runs(results, [PAPER.spec(Arch("cifar", 110), 0)], 75)
-    two = imagenet.Variant(STUDIES["imagenet_plain_vs_residual"], "paper")
+    two = ImageNetVariant(STUDIES["imagenet_plain_vs_residual"], "paper")
     large = made_up.runs(results, two.specs(), 25.0)
     pages: list[Page] = [
         cifar_depth.page(finished_runs(MEASURED), short, {}),

@@ -14,29 +14,36 @@ from made_up import run as made_up
 from test_transfer import in_json, in_line
 from torch import nn
 
-from bench import job, record, run
+from bench import run
+from bench.compute import job
+from bench.compute.job import Source
 from bench.errors import Interrupted, UserError
+from bench.exchange import validate
 from bench.files import read_lines, write_lines
-from bench.inside import GradientRun, from_json
-from bench.job import Source
-from bench.measure import flow
-from bench.measure.flow import Point, backward, chain, forward, of_weights
-from bench.measure.gradients import Watch
-from bench.measure.layers import convolutions
-from bench.nets import build_for_run
-from bench.report import markdown
-from bench.report.runs import Found
-from bench.report.tables import gradient_findings as findings
+from bench.images import memory
+from bench.measure.probes import gradients_record
+from bench.measure.probes.gradients import Watch
+from bench.measure.probes.gradients_record import Point, backward, chain, forward, of_weights
+from bench.measure.probes.layers import convolutions
+from bench.report.render import markdown
+from bench.report.sections import claims as asked
+from bench.report.sections import gradient_findings as findings
+from bench.report.sections.gradient_rows import Row
+from bench.report.sections.runs import Found
 from bench.report.tables import gradients as pages
-from bench.report.tables.gradient_rows import PAPER, Row
-from bench.report.verdicts import claims
-from bench.spec import Arch, RunSpec, parse_arch
-from bench.store import Finished, RunFolder, finished, finished_runs
+from bench.runs.derived import GradientRun, from_json
+from bench.runs.finished import Finished, finished, finished_runs
+from bench.runs.folder import RunFolder
+from bench.runs.initial_net import build_for_run
+from bench.runs.spec import RunSpec
 from bench.studies import cifar_depth
 from bench.studies import gradients as study
 from bench.studies.gradients import Condition
-from bench.training import data, loop
+from bench.studies.variant import GRADIENTS_OF_PAPER
+from bench.training import loop
 from bench.training.feed import MemoryFeed
+from bench.verdicts import claims
+from models.arch import Arch, parse_arch
 
 CPU = torch.device("cpu")
 NOWHERE = Source(Path(), execution="eager")
@@ -52,7 +59,7 @@ def spec(name: str = "plain-8", batch_norm: bool = True, scale: float = 1.0, **c
 
 @pytest.fixture(scope="module")
 def digits() -> MemoryFeed:
-    return MemoryFeed(spec().recipe, data.digits(), CPU)
+    return MemoryFeed(spec().recipe, memory.digits(), CPU)
 
 
 def train(one: GradientRun, folder: RunFolder, feed: MemoryFeed, watched: bool, stop: int = -1) -> RunFolder:
@@ -79,7 +86,7 @@ def first(one: GradientRun, folder: Path, feed: MemoryFeed) -> Point:
     """The gradients before the first iteration."""
     where = RunFolder(folder, one.run_id)
     Watch(one, where, feed, CPU)(0, build_for_run(one))
-    return flow.read(where)[0]
+    return gradients_record.read(where)[0]
 
 
 def loss(net: nn.Module, feed: MemoryFeed) -> torch.Tensor:
@@ -172,7 +179,7 @@ def test_collecting_leaves_no_trace(tmp_path: Path, digits: MemoryFeed, batch_no
     off = train(plain, RunFolder(tmp_path / "off", plain.run_id), digits, False)  # type: ignore[arg-type]
     assert same(state(on), state(off))
     assert [row["train_loss"] for row in on.read_metrics()] == [row["train_loss"] for row in off.read_metrics()]
-    assert len(flow.read(on)) == 3
+    assert len(gradients_record.read(on)) == 3
     assert not off.points.exists()
     assert "looking" in json.loads(on.provenance.read_text())["seconds"]
     assert "looking" not in json.loads(off.provenance.read_text())["seconds"]
@@ -300,13 +307,13 @@ def runs(results: Path) -> list[Finished[GradientRun]]:
 def test_a_net_that_explodes_is_written_down_as_far_as_its_numbers_are_finite(results: Path) -> None:
     exploded = runs(results)[-1]
     assert exploded.result.status == "diverged"
-    points = flow.read(exploded.folder)
+    points = gradients_record.read(exploded.folder)
     assert None not in points[0].norm
     assert any(None in point.norm for point in points[1:])
     assert "NaN" not in exploded.folder.points.read_text()
     assert finished_runs(results) == {}  # no other table sees it
     for one in runs(results):
-        assert record.read(one.folder).spec == one.spec
+        assert validate.read(one.folder).spec == one.spec
 
 
 @pytest.mark.parametrize(
@@ -327,8 +334,8 @@ def test_a_record_that_cannot_be_is_refused(
     text = path.read_text()
     try:
         path.write_text(change(text))
-        with pytest.raises(record.Unsound, match=message):
-            record.read(RunFolder(results, path.parent.name))
+        with pytest.raises(validate.Unsound, match=message):
+            validate.read(RunFolder(results, path.parent.name))
     finally:
         path.write_text(text)
 
@@ -339,7 +346,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, digits: MemoryFeed) -> None:
     folder = RunFolder(tmp_path, one.run_id)
     folder.points.write_text(folder.points.read_text().replace("signal_gradient", "signals"))
     with pytest.raises(UserError, match=r"points\.jsonl is damaged"):
-        flow.read(folder)
+        gradients_record.read(folder)
 
 
 def row(one: Finished[GradientRun]) -> Row:
@@ -377,7 +384,7 @@ def test_the_claims_are_judged_on_the_lowest_ratio_of_a_run(tmp_path: Path, resu
             write_lines(where.points, tilt)
 
     def words() -> dict[str, str]:
-        setting = PAPER.setting(Found({}, (tmp_path,)))
+        setting = asked.of_gradients(GRADIENTS_OF_PAPER, Found({}, (tmp_path,)))
         return {judged.claim.id: judged.word for judged in claims.of_setting(setting)}
 
     assert words()["gradients-healthy"] == "holds"
@@ -389,7 +396,7 @@ def test_the_claims_are_judged_on_the_lowest_ratio_of_a_run(tmp_path: Path, resu
 
 
 def test_a_page_with_nothing_measured_says_so_and_how_to_fill_it() -> None:
-    page = markdown.render(pages.page(Found({}, ()), PAPER))
+    page = markdown.render(pages.page(Found({}, ()), GRADIENTS_OF_PAPER))
     assert "`python bench/run.py --table gradients`" in page
     assert sum("| missing |" in line.replace("  ", "") for line in page.splitlines()) == 36 + len(findings.FINDINGS)
     assert "8.9e-16" in page

@@ -14,15 +14,15 @@ import made_up
 import pytest
 from conftest import Command
 
-from bench import pages, plan
+from bench.command import pages, plan
+from bench.command.options import parse
 from bench.errors import UserError
-from bench.options import parse
-from bench.report import html
 from bench.report.figures import drawing
-from bench.report.html import Book
 from bench.report.page import Page, Patch, Picture
-from bench.report.variant import PAPER
-from bench.spec import parse_arch
+from bench.report.render import html
+from bench.report.render.html import Book
+from bench.studies.variant import PAPER
+from models.arch import parse_arch
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PATCH = "diff --git a/models/blocks.py b/models/blocks.py\n+ <script>document.title = 'run'</script>"

@@ -16,18 +16,20 @@ import torch
 from conftest import ROOT, Command
 from slurm_site import Site
 
-from bench import job, run
+from bench import run
+from bench.compute import job
 from bench.errors import Interrupted, UserError
-from bench.images import folder
-from bench.measure.closed_form import count
-from bench.measure.estimate import multiply_adds
-from bench.report.tables.imagenet import Variant
-from bench.scores import read_scores, write_scores
-from bench.spec import ImageNetRecipe, RunSpec, parse_arch
-from bench.store import RunFolder
+from bench.images import folder, protocols
+from bench.measure.counts.closed_form import count
+from bench.measure.counts.estimate import multiply_adds
+from bench.runs.folder import RunFolder
+from bench.runs.scores import read_scores, write_scores
+from bench.runs.spec import ImageNetRecipe, RunSpec
 from bench.studies import imagenet as study
-from bench.testing import elsewhere, protocols
+from bench.studies.variant import ImageNetVariant
+from bench.testing import pretrained
 from bench.training.schedule import drops_so_far, learning_rate
+from models.arch import parse_arch
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +79,7 @@ FEW_SCALES = protocols.MultiScale(sides=(224, 256))
 def few_scales(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two of the five scales, the small ones, where runs are held against one another: the five take most of the time."""
     monkeypatch.setattr(protocols, "MULTI_SCALE", FEW_SCALES)
-    monkeypatch.setattr(elsewhere, "MULTI_SCALE", FEW_SCALES)
+    monkeypatch.setattr(pretrained, "MULTI_SCALE", FEW_SCALES)
 
 
 def weights(run_folder: RunFolder) -> dict[str, torch.Tensor]:
@@ -140,8 +142,8 @@ def test_kill_9_and_a_stop_in_mid_epoch_change_no_bit(images: Path, tmp_path: Pa
     one = spec(images)
     whole = train(one, tmp_path / "whole", images)
     script = (
-        "import dataclasses, json, sys; from pathlib import Path; import torch; from bench import job, heartbeat\n"
-        "from bench.spec import RunSpec; from bench.training import loop, saving\n"
+        "import dataclasses, json, sys; from pathlib import Path; import torch; from bench.compute import job, heartbeat\n"
+        "from bench.runs.spec import RunSpec; from bench.training import loop, saving\n"
         "torch.set_num_threads(1); saving.CHECKPOINT_SECONDS = loop.REPORT_SECONDS = heartbeat.SECONDS = 0.0\n"
         "spec = RunSpec.from_json(json.loads(sys.argv[1]))\n"
         "job.run(spec, Path(sys.argv[2]), job.Source(Path(sys.argv[3]), workers=1))\n"
@@ -239,7 +241,7 @@ def test_every_cell_is_missing_with_the_command_and_the_cost(tmp_path: Path) -> 
 def test_the_cost_agrees_with_the_table_of_complexity() -> None:
     committed = json.loads((ROOT / "tables" / "measured" / "complexity.json").read_text())["nets"]
     for table in study.STUDIES.values():
-        for one in Variant(table, "paper").specs():
+        for one in ImageNetVariant(table, "paper").specs():
             assert multiply_adds(one) == committed[one.arch.name]["multiply_adds"] == count(one.arch).multiply_adds
 
 
@@ -377,9 +379,9 @@ def test_finished_runs_make_an_ensemble(images: Path, tmp_path: Path) -> None:
     ]
     for one in specs:
         train(one, tmp_path, images)
-    found = elsewhere.score_ensemble(specs, images, tmp_path, torch.device("cpu"), 0)
+    found = pretrained.score_ensemble(specs, images, tmp_path, torch.device("cpu"), 0)
     assert found.scores[FEW_SCALES.name].images == 3
-    alone = elsewhere.score_ensemble([specs[0], specs[0]], images, tmp_path, torch.device("cpu"), 0).scores[
+    alone = pretrained.score_ensemble([specs[0], specs[0]], images, tmp_path, torch.device("cpu"), 0).scores[
         FEW_SCALES.name
     ]
     own = RunFolder(tmp_path, specs[0].run_id)

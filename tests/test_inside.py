@@ -21,21 +21,25 @@ from test_training import spec, weights
 from test_transfer import changed, do, forged, in_json, in_line, members, untaken
 from torch import Tensor, nn
 
-from bench import heartbeat, job, local, record
+from bench.compute import heartbeat, job, local
+from bench.compute.heartbeat import Attempt
+from bench.compute.job import Source
 from bench.errors import Interrupted, Unready, UserError
+from bench.exchange import validate
 from bench.files import read_json, read_lines
-from bench.heartbeat import Attempt
-from bench.inside import Extension, Grid, SurfacePart, from_json, parts
-from bench.job import Source
-from bench.measure import basin, surface
-from bench.measure.basin import Surface
-from bench.nets import build_for_run
-from bench.spec import Arch, RunSpec
-from bench.store import RunFolder, finished_runs
+from bench.images import memory
+from bench.measure.probes import surface, surface_record
+from bench.measure.probes.surface_record import Surface
+from bench.runs.derived import Extension, Grid, SurfacePart, from_json, parts
+from bench.runs.finished import finished_runs
+from bench.runs.folder import RunFolder
+from bench.runs.initial_net import build_for_run
+from bench.runs.spec import RunSpec
 from bench.studies import constructed_solution
-from bench.training import checkpoint, constructed, data
+from bench.training import checkpoint, constructed
 from bench.training.feed import MemoryFeed
 from bench.training.loop import Report
+from models.arch import Arch
 from models.cifar import CifarNet
 
 CPU = torch.device("cpu")
@@ -65,7 +69,7 @@ def extended(depth: int = 20) -> Extension:
 
 @pytest.fixture(scope="module")
 def feed() -> MemoryFeed:
-    return MemoryFeed(training(PLAIN).cifar, data.digits(), CPU)
+    return MemoryFeed(training(PLAIN).cifar, memory.digits(), CPU)
 
 
 @pytest.fixture
@@ -325,7 +329,7 @@ def test_a_killed_part_goes_on_to_the_same_grid(results: Path, tmp_path: Path, m
     assert [(piece.start, piece.stop) for piece in pieces] == [(0, 2), (2, 4), (4, 5)]
     for piece in pieces:
         job.run(piece, results, NOWHERE)
-    whole, together = basin.load((part,), tmp_path), basin.load(pieces, results)
+    whole, together = surface_record.load((part,), tmp_path), surface_record.load(pieces, results)
     assert whole is not None
     assert together is not None
     assert (whole.losses, whole.errors) == (together.losses, together.errors)
@@ -347,9 +351,9 @@ def test_a_stopped_part_says_how_far_it_has_come(results: Path, tmp_path: Path) 
 def test_a_surface_is_of_one_net_and_whole_or_not_at_all(results: Path, tmp_path: Path) -> None:
     run = training(PLAIN)
     pieces = parts(run, replace(LINES, columns=3), 1)
-    assert basin.load(pieces, tmp_path, results) is None
+    assert surface_record.load(pieces, tmp_path, results) is None
     job.run(pieces[0], results, NOWHERE)
-    assert basin.load(pieces, tmp_path, results) is None
+    assert surface_record.load(pieces, tmp_path, results) is None
     (tmp_path / run.run_id).mkdir()
     for file in (results / run.run_id).iterdir():
         if file.is_file():
@@ -360,7 +364,7 @@ def test_a_surface_is_of_one_net_and_whole_or_not_at_all(results: Path, tmp_path
     torch.save(state, there)
     job.run(pieces[1], tmp_path, NOWHERE)
     with pytest.raises(UserError, match="were measured around different weights of one run: move both away"):
-        basin.load(pieces, tmp_path, results)
+        surface_record.load(pieces, tmp_path, results)
 
 
 def bowl(kind: str, loss: float = 0.1, wave: float = 0.0) -> Surface:
@@ -385,23 +389,23 @@ def test_how_far_one_can_go_is_read_off(kind: str) -> None:
     one, two = bowl(kind), bowl(kind, loss=0.2)
     assert one.loss == pytest.approx(0.1)
     doubles = math.log(2) / 4
-    assert basin.radius(one, basin.doubled) == pytest.approx(doubles, rel=0.01)
-    assert basin.radius(two, basin.doubled) == pytest.approx(doubles, rel=0.01)
-    assert basin.radius(one, basin.one_more) == pytest.approx(math.log(11) / 4, rel=0.01)
-    assert basin.radius(two, basin.one_more) == pytest.approx(math.log(6) / 4, rel=0.01)
-    assert basin.radius(one, lambda loss: 1000 * loss) == math.inf
-    assert len(basin.radii(one, basin.doubled)) == (6 if kind == "lines" else basin.RAYS)
+    assert surface_record.radius(one, surface_record.doubled) == pytest.approx(doubles, rel=0.01)
+    assert surface_record.radius(two, surface_record.doubled) == pytest.approx(doubles, rel=0.01)
+    assert surface_record.radius(one, surface_record.one_more) == pytest.approx(math.log(11) / 4, rel=0.01)
+    assert surface_record.radius(two, surface_record.one_more) == pytest.approx(math.log(6) / 4, rel=0.01)
+    assert surface_record.radius(one, lambda loss: 1000 * loss) == math.inf
+    assert len(surface_record.radii(one, surface_record.doubled)) == (6 if kind == "lines" else surface_record.RAYS)
 
 
 @pytest.mark.parametrize("kind", ["lines", "plane"])
 def test_roughness_is_none_of_a_bowl_and_some_of_a_wave(kind: str) -> None:
-    assert basin.roughness(bowl(kind)) == pytest.approx(0, abs=1e-9)
-    assert basin.roughness(bowl(kind, loss=0.2)) == pytest.approx(0, abs=1e-9)
-    little, much = (basin.roughness(bowl(kind, wave=wave)) for wave in (0.2, 0.5))
+    assert surface_record.roughness(bowl(kind)) == pytest.approx(0, abs=1e-9)
+    assert surface_record.roughness(bowl(kind, loss=0.2)) == pytest.approx(0, abs=1e-9)
+    little, much = (surface_record.roughness(bowl(kind, wave=wave)) for wave in (0.2, 0.5))
     assert little is not None
     assert much is not None
     assert 1 < little < much < 50
-    assert basin.roughness(bowl(kind, loss=100)) is None  # above that nothing of a net is left
+    assert surface_record.roughness(bowl(kind, loss=100)) is None  # above that nothing of a net is left
 
 
 # What is done with nets travels as runs do
@@ -424,9 +428,9 @@ def test_what_is_done_with_a_net_travels(packed: Path, results: Path, tmp_path: 
     do("--import", packed, "--results", tmp_path)
     for each in (part, extended()):
         here, there = RunFolder(tmp_path, each.run_id), RunFolder(results, each.run_id)
-        assert record.read(here).spec == each
+        assert validate.read(here).spec == each
         assert here.result.read_bytes() == there.result.read_bytes()
-    arrived, own = basin.load((part,), tmp_path), basin.load((part,), results)
+    arrived, own = surface_record.load((part,), tmp_path), surface_record.load((part,), results)
     assert arrived is not None
     assert own is not None
     assert arrived.losses == own.losses

@@ -11,19 +11,22 @@ from pathlib import Path
 import pytest
 from conftest import Command
 
-from bench import check, local, pages, plan, run, transfer
+from bench import run
 from bench.cluster import launch
-from bench.inside import Extension, Grid
-from bench.measure.beginning import first_below
-from bench.options import parse
-from bench.report import markdown
-from bench.report.runs import Found
+from bench.command import check, pages, plan, transfer
+from bench.command.options import parse
+from bench.compute import local
+from bench.measure.probes.first_learning import first_below
+from bench.report.render import markdown
+from bench.report.sections.runs import Found
 from bench.report.tables import loss_surface as surface_page
 from bench.report.tables import warmup as warmup_page
-from bench.report.variant import Variant
-from bench.spec import Arch, RunSpec
-from bench.store import finished_runs
+from bench.runs.derived import Extension, Grid
+from bench.runs.finished import finished_runs
+from bench.runs.spec import RunSpec
 from bench.studies import INSIDE, cifar_depth, constructed_solution, loss_surface, warmup
+from bench.studies.variant import Variant
+from models.arch import Arch
 
 PAPER = Variant("paper", "cifar10", "all")
 

@@ -13,18 +13,22 @@ import torch
 from test_training import CPU, spec, weights
 from torch import nn
 
-from bench import job
+from bench.compute import job
+from bench.compute.job import Company, Source
+from bench.device import lanes
 from bench.errors import UserError
-from bench.job import Company, Source
-from bench.measure.estimate import Estimator
-from bench.nets import build_for_run
-from bench.spec import Arch, CifarRecipe, RunSpec
-from bench.store import RunFolder, finished_runs
+from bench.images import memory
+from bench.measure.counts.estimate import Estimator
+from bench.runs.finished import finished_runs
+from bench.runs.folder import RunFolder
+from bench.runs.initial_net import build_for_run
+from bench.runs.spec import CifarRecipe, RunSpec
 from bench.studies import imagenet
-from bench.training import data, execution, lanes, loop
+from bench.testing.error_rate import fold
+from bench.training import execution, loop
 from bench.training.augment import batch_draw
-from bench.training.evaluate import fold
 from bench.training.feed import MemoryFeed
+from models.arch import Arch
 
 SOURCE = Source(Path())
 
@@ -156,7 +160,7 @@ def test_the_steps_of_graphs_in_threads_are_the_plain_ones(tmp_path: Path) -> No
 
     def train(run: RunSpec) -> None:
         with lanes.lane(CPU):
-            feed = MemoryFeed(run.cifar, data.held("digits", Path(), "all", False, CPU), CPU)
+            feed = MemoryFeed(run.cifar, memory.held("digits", Path(), "all", False, CPU), CPU)
             folder = RunFolder(tmp_path / "packed", run.run_id)
             folder.write_result(loop.train(run, folder, feed, CPU, choose=lambda earlier: "captured"))
 
@@ -168,13 +172,13 @@ def test_the_steps_of_graphs_in_threads_are_the_plain_ones(tmp_path: Path) -> No
 
 def test_runs_of_a_process_share_their_data(monkeypatch: pytest.MonkeyPatch) -> None:
     loads = list[str]()
-    load = data.load
-    monkeypatch.setattr(data, "load", lambda name, *more: (loads.append(name), load(name, *more))[1])
+    load = memory.load
+    monkeypatch.setattr(memory, "load", lambda name, *more: (loads.append(name), load(name, *more))[1])
     feeds: dict[int, MemoryFeed] = {}
 
     def open_feed(number: int) -> None:
         recipe = CifarRecipe(flip=number > 0, crop_padding=2 if number == 3 else 4)
-        feeds[number] = MemoryFeed(recipe, data.held("digits", Path(), "all", False, CPU), CPU)
+        feeds[number] = MemoryFeed(recipe, memory.held("digits", Path(), "all", False, CPU), CPU)
 
     together([lambda number=number: open_feed(number) for number in range(4)])  # type: ignore[misc]
     assert loads == ["digits"]
@@ -182,16 +186,16 @@ def test_runs_of_a_process_share_their_data(monkeypatch: pytest.MonkeyPatch) -> 
     windows = [feed._augment.windows.untyped_storage().data_ptr() for feed in feeds.values()]
     assert len(set(windows)) == 2  # padded by four for three of them, and by two
     feeds.clear()
-    data.held("digits", Path(), "all", False, CPU)
+    memory.held("digits", Path(), "all", False, CPU)
     assert loads == ["digits"] * 2  # nobody had kept it
 
 
 @pytest.mark.parametrize("start", [0, 4, 24])
 def test_a_feed_draws_what_its_seed_and_iteration_say(start: int) -> None:
     """20 images in batches of 16, and of 50: of two epochs, and of four."""
-    few = data.digits().train[:20]
+    few = memory.digits().train[:20]
     for batch in (16, 50):
-        feed = MemoryFeed(CifarRecipe(batch=batch), data.Dataset(few, few), CPU)
+        feed = MemoryFeed(CifarRecipe(batch=batch), memory.Dataset(few, few), CPU)
         feed.begin(start, 7)
         for iteration in range(start, start + 8):
             draw = feed.next_draw()

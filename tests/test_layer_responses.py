@@ -18,24 +18,28 @@ from test_training import spec
 from test_transfer import in_json, in_line
 from torch import Tensor, nn
 
-from bench import job, record, run
+from bench import run
+from bench.compute import job
+from bench.compute.job import Source
 from bench.errors import Interrupted, Unready
+from bench.exchange import validate
 from bench.files import read_lines, write_json, write_lines
-from bench.inside import Responses, from_json
-from bench.job import Source
-from bench.measure import magnitudes, responses
-from bench.measure.layers import convolutions
-from bench.measure.magnitudes import CHOICES, OURS, PASSES
-from bench.nets import build_for_run
+from bench.images import memory
+from bench.measure.probes import responses, responses_record
+from bench.measure.probes.layers import convolutions
+from bench.measure.probes.responses_record import CHOICES, OURS, PASSES
 from bench.report.figures import responses as picture
-from bench.report.runs import Found
+from bench.report.sections.runs import Found
 from bench.report.tables import layer_responses as pages
-from bench.report.verdicts import claims
-from bench.spec import Arch
-from bench.store import FinishedRun, Measured, RunFolder, finished_runs
+from bench.runs.derived import Responses, from_json
+from bench.runs.finished import FinishedRun, finished_runs
+from bench.runs.folder import Measured, RunFolder
+from bench.runs.initial_net import build_for_run
 from bench.studies import layer_responses as study
-from bench.training import checkpoint, data
+from bench.training import checkpoint
 from bench.training.feed import MemoryFeed
+from bench.verdicts import claims
+from models.arch import Arch
 
 NOWHERE = Source(Path())
 RUN = spec(iterations=6, drops=(3, 5), evaluate_every=6)
@@ -59,7 +63,7 @@ def results(trained: Path, tmp_path: Path) -> Path:
 
 
 def net_and_feed(results: Path) -> tuple[nn.Module, MemoryFeed]:
-    return checkpoint.trained(RUN, results), MemoryFeed(RUN.cifar, data.digits(), torch.device("cpu"))
+    return checkpoint.trained(RUN, results), MemoryFeed(RUN.cifar, memory.digits(), torch.device("cpu"))
 
 
 @pytest.mark.parametrize("arch", [Arch("cifar", 20), Arch("cifar", 20, "C"), Arch("cifar", 56, "A")])
@@ -103,7 +107,7 @@ def by_hand(net: nn.Module, images: Tensor, batch: bool) -> list[Tensor]:
 
 def test_responses_equal_a_computation_by_hand_under_every_choice(trained: Path) -> None:
     net, feed = net_and_feed(trained)
-    found = magnitudes.read(WORK, RunFolder(trained, WORK.run_id))
+    found = responses_record.read(WORK, RunFolder(trained, WORK.run_id))
     assert tuple(found.std) == CHOICES
     assert CHOICES[0] == OURS == "test eval tensor"
     assert found.images == {"test": 359, "train": 300}
@@ -178,11 +182,11 @@ def test_a_record_that_cannot_be_is_refused(
     results: Path, file: str, change: Callable[[str], str], message: str
 ) -> None:
     folder = RunFolder(results, WORK.run_id)
-    assert record.read(folder).spec == WORK
+    assert validate.read(folder).spec == WORK
     path = folder.path / file
     path.write_text(change(path.read_text()))
-    with pytest.raises(record.Unsound, match=message):
-        record.read(folder)
+    with pytest.raises(validate.Unsound, match=message):
+        validate.read(folder)
 
 
 # --- the page
@@ -274,7 +278,7 @@ def test_a_net_that_responds_far_more_does_not_press_the_others_flat(tmp_path: P
 
 
 def test_a_page_with_nothing_measured_says_so_and_how_to_fill_it() -> None:
-    from bench.report import markdown
+    from bench.report.render import markdown
 
     page = markdown.render(pages.page(Found({}, ()), pages.PAPER))
     rows = [line for line in page.splitlines() if line.startswith(("| plain-", "| ResNet-"))]

@@ -11,8 +11,8 @@ import pytest
 import torch
 from conftest import Command
 
-from bench import local
-from bench.local import Place
+from bench.compute import local
+from bench.compute.local import Place
 
 TWO = (
     "--table",

@@ -7,9 +7,9 @@ import torch
 import torchvision
 from torch import nn
 
-from bench.nets import build
-from bench.spec import Arch, parse_arch
+from models.arch import Arch, parse_arch
 from models.blocks import GhostBatchNorm2d, ZeroPad, load_weights
+from models.build import build
 from models.cifar import CifarNet
 from models.imagenet import ImageNetNet
 

@@ -10,10 +10,11 @@ from conftest import ROOT
 from test_training import CPU, spec
 
 from bench.files import read_json
+from bench.images import memory
 from bench.report.tables import harness
 from bench.report.tables.harness import APART, Overhead, Overheads
-from bench.store import RunFolder
-from bench.training import data, loop, saving
+from bench.runs.folder import RunFolder
+from bench.training import checkpoint_interval, loop
 from bench.training.feed import MemoryFeed
 
 OVERHEAD = Overhead(
@@ -34,7 +35,7 @@ OVERHEAD = Overhead(
 def test_a_run_knows_where_its_time_went(tmp_path: Path) -> None:
     run = spec()
     folder = RunFolder(tmp_path, run.run_id)
-    result = loop.train(run, folder, MemoryFeed(run.cifar, data.digits(), CPU), CPU)
+    result = loop.train(run, folder, MemoryFeed(run.cifar, memory.digits(), CPU), CPU)
     seconds = read_json(folder.provenance)["seconds"]
     assert seconds.keys() == {"training", "first", "evaluation", "metrics", "checkpoints", "end"}
     assert all(value > 0 for value in seconds.values())
@@ -49,7 +50,7 @@ def test_a_run_knows_where_its_time_went(tmp_path: Path) -> None:
 def test_a_checkpoint_without_clocks_is_read(tmp_path: Path) -> None:
     run = spec()
     folder = RunFolder(tmp_path, run.run_id)
-    feed = MemoryFeed(run.cifar, data.digits(), CPU)
+    feed = MemoryFeed(run.cifar, memory.digits(), CPU)
     loop.train(run, folder, feed, CPU)
     state = torch.load(folder.checkpoint, weights_only=True)
     for name in ("seconds", "saves"):
@@ -68,7 +69,8 @@ def test_shares_are_of_all_but_the_first_iteration() -> None:
 
 def test_checkpoints_are_rarer_where_they_take_long() -> None:
     """Each minute; at half a percent of the time where that is more; each ten minutes at least, whatever they take."""
-    assert [saving.seconds_between(cost) for cost in (0.0, 0.3, 0.6, 1.2, 3.0, 60.0)] == [60, 60, 120, 240, 600, 600]
+    costs = (0.0, 0.3, 0.6, 1.2, 3.0, 60.0)
+    assert [*map(checkpoint_interval.seconds_between, costs)] == [60, 60, 120, 240, 600, 600]
 
 
 def test_a_run_saves_as_often_as_the_last_checkpoint_allows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,10 +81,10 @@ def test_a_run_saves_as_often_as_the_last_checkpoint_allows(tmp_path: Path, monk
         costs.append(cost)
         return 0.0 if len(costs) == 1 else float("inf")
 
-    monkeypatch.setattr(saving, "seconds_between", between)
-    monkeypatch.setattr(saving, "SAVING_SHARE", 0.0)
+    monkeypatch.setattr(checkpoint_interval, "seconds_between", between)
+    monkeypatch.setattr(checkpoint_interval, "SAVING_SHARE", 0.0)
     run = spec(iterations=6, drops=(2, 4), evaluate_every=2)
-    loop.train(run, RunFolder(tmp_path, run.run_id), MemoryFeed(run.cifar, data.digits(), CPU), CPU)
+    loop.train(run, RunFolder(tmp_path, run.run_id), MemoryFeed(run.cifar, memory.digits(), CPU), CPU)
     assert costs[0] == 0 < min(costs[1:])
     assert len(costs) == 3
 

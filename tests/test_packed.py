@@ -16,12 +16,13 @@ import torch
 from conftest import ROOT
 from test_lanes import SOURCE, assert_same_bits, provenance, short, three
 
-from bench import heartbeat, job, local
 from bench.cluster import task
 from bench.cluster.task import Told, Work
-from bench.local import Jobs, Place
-from bench.spec import RunSpec
-from bench.store import RunFolder, finished_runs
+from bench.compute import heartbeat, job, local
+from bench.compute.local import Jobs, Place
+from bench.runs.finished import finished_runs
+from bench.runs.folder import RunFolder
+from bench.runs.spec import RunSpec
 
 pytestmark = pytest.mark.slow
 

@@ -7,13 +7,15 @@ from pathlib import Path
 import made_up
 import pytest
 
-from bench.report import markdown, published
 from bench.report.page import Page
-from bench.report.tables import cifar_depth, point_by_point
-from bench.report.tables.point_by_point import Pair, pairs, section
-from bench.report.variant import PAPER, Variant
-from bench.report.verdicts.verdict import MISSING
-from bench.spec import parse_arch
+from bench.report.render import markdown
+from bench.report.sections import point_by_point
+from bench.report.sections.point_by_point import Pair, pairs, section
+from bench.report.tables import cifar_depth
+from bench.studies.variant import PAPER, Variant
+from bench.verdicts import published
+from bench.verdicts.numbers import MISSING
+from models.arch import parse_arch
 
 NET = parse_arch("resnet-20-A")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.report import published
 from bench.report.tables import third_party
 from bench.studies import cifar_depth, complexity
+from bench.verdicts import published
 
 
 def source(shared: Path, name: str) -> dict[str, dict[str, str]]:

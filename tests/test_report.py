@@ -14,13 +14,14 @@ from pathlib import Path
 import made_up
 from conftest import ROOT, Command
 
-from bench import plan
-from bench.options import parse
-from bench.report import front, markdown, terminal
+from bench.command import plan
+from bench.command.options import parse
+from bench.report.documents import readme
 from bench.report.page import Cell, Page, Part, Section, Table, cells, grid
+from bench.report.render import markdown, terminal
 from bench.report.tables import cifar_depth, complexity
-from bench.report.variant import PAPER, Variant
-from bench.spec import parse_arch
+from bench.studies.variant import PAPER, Variant
+from models.arch import parse_arch
 
 MEASURED = ROOT / "tables" / "measured"
 
@@ -192,14 +193,14 @@ def test_the_first_table_shows_the_papers_recipe_first_and_names_what_is_not(tmp
     parts = Variant("paper", "cifar10", "val45k")
     made = [
         (PAPER, plain, 0, 9.5), (PAPER, plain, 1, 9.7), (half, plain, 0, 8.0),
-        (half, residual, 0, 8.4), (parts, deeper, 0, 7.0), (front.SHORT, residual, 0, 17.0),
+        (half, residual, 0, 8.4), (parts, deeper, 0, 7.0), (readme.SHORT, residual, 0, 17.0),
     ]  # fmt: skip
     finished = {
         run.spec.run_id: run
         for v, arch, seed, error in made
         for run in [made_up.run(tmp_path, v.spec(arch, seed), error)]
     }
-    text, held = front.render(finished), "a difference and its interval"
+    text, held = readme.render(finished), "a difference and its interval"
     lines = {
         words[0]: [held if "[" in word else word for word in words]
         for line in text.splitlines()

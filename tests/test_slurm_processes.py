@@ -11,12 +11,13 @@ import pytest
 import torch
 from slurm_site import Site, Table
 
-from bench import job
 from bench.cluster import launch
 from bench.cluster.launch import Launch, Planned
-from bench.spec import RunSpec, parse_arch
-from bench.store import RunFolder
+from bench.compute import job
+from bench.runs.folder import RunFolder
+from bench.runs.spec import RunSpec
 from bench.studies import cifar_depth
+from models.arch import parse_arch
 from slurm.profile import report_profile
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -69,8 +70,8 @@ def test_two_nodes_train_what_one_process_trains_in_ghost_batches(
 
 
 def test_processes_that_cannot_share_a_batch_are_refused() -> None:
+    from bench.device.processes import Processes
     from bench.errors import UserError
-    from bench.training.processes import Processes
 
     Processes(0, 2).check(spec_of(64).recipe)
     Processes(0, 2).check(spec_of(32).recipe)

@@ -14,7 +14,7 @@ import pytest
 import torch
 from slurm_site import Site, Table
 
-from slurm.cluster import onemachine
+from slurm.onemachine import cluster
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 Tables = Callable[..., Table]
@@ -119,9 +119,9 @@ def test_a_node_that_loses_power(table: Tables, uninterrupted: Path) -> None:
     study.send()
     study.site.wait("some iterations", lambda: study.iteration() >= 20)
     node = re.search(r"on (n\d),", "".join(study.status().values()))[1]  # type: ignore[index]
-    onemachine.kill_node(study.site.machine, node)
+    cluster.kill_node(study.site.machine, node)
     study.wait_until_done()
-    onemachine.start_node(study.site.machine, node)
+    cluster.start_node(study.site.machine, node)
     assert_same(study.results, uninterrupted)
     assert facts_of(study.results)["restarts"] == 1
 

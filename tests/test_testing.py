@@ -25,19 +25,20 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, ResNet
 from torchvision.transforms import CenterCrop, TenCrop
 
+from bench.device.processes import connected
 from bench.errors import UserError
+from bench.images import memory, protocols
 from bench.images.decode import read, resize_shorter
 from bench.images.folder import ImageList, find_val
-from bench.nets import build
-from bench.scores import Score
-from bench.spec import Arch, CifarRecipe, parse_arch
-from bench.testing import cifar, protocols, weights
-from bench.testing.protocols import MULTI_SCALE, ONE_CROP, TEN_CROP, TEN_CROP_SUMMED, MultiScale
-from bench.training import data
-from bench.training.augment import IMAGENET_MEAN, IMAGENET_STD, Normaliser
-from bench.training.data import Images
-from bench.training.evaluate import error_rate
-from bench.training.processes import connected
+from bench.images.memory import Images
+from bench.images.normalise import IMAGENET_MEAN, IMAGENET_STD, Normaliser
+from bench.images.protocols import MULTI_SCALE, ONE_CROP, TEN_CROP, TEN_CROP_SUMMED, MultiScale
+from bench.runs.scores import Score
+from bench.runs.spec import CifarRecipe
+from bench.testing import cifar, weights
+from bench.testing.error_rate import error_rate
+from models.arch import Arch, parse_arch
+from models.build import build
 
 CPU = torch.device("cpu")
 NORMALISE = (torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD))
@@ -591,7 +592,7 @@ def test_torchvision_has_no_other_nets(name: str, instead: str) -> None:
 
 @pytest.fixture(scope="module")
 def genuine(cifar10_folder: Path) -> tuple[Images, Images]:
-    return data.cifar10(cifar10_folder)
+    return memory.cifar10(cifar10_folder)
 
 
 @pytest.mark.parametrize(("name", "normalise", "images"), [("akamaster", "imagenet", None), ("fc", "per-pixel", 300)])

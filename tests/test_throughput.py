@@ -20,19 +20,18 @@ import torch
 from conftest import ROOT, Command
 
 from bench.errors import UserError
-from bench.measure import ceilings, reference, settings, throughput, turns
-from bench.measure.ceilings import Ceilings
-from bench.measure.closed_form import conv_outputs
-from bench.measure.settings import CIFAR, IMAGENET, Setting, WholeRun
-from bench.measure.turns import Program
-from bench.nets import build
-from bench.report import speeds
+from bench.images import memory
+from bench.measure.counts.closed_form import conv_outputs
+from bench.measure.speed import ceilings, records, reference_loop, settings, throughput, turns
+from bench.measure.speed.ceilings import Ceilings
+from bench.measure.speed.records import Machine, Session, Speed, Whole
+from bench.measure.speed.settings import CIFAR, IMAGENET, Setting, WholeRun
+from bench.measure.speed.turns import Program
 from bench.report.figures import drawing
 from bench.report.figures import throughput as picture
-from bench.report.speeds import Machine, Session, Speed, Whole
 from bench.report.tables import throughput as pages
-from bench.spec import parse_arch
-from bench.training import data
+from models.arch import parse_arch
+from models.build import build
 
 SETTING = Setting("resnet-20-A", "compiled")
 SESSION = Session("2026-01-01", "torch", "abc", Ceilings({"fp32": 3e11}, 3e10), 2, (("cores", 2600.0),), 0.1)
@@ -105,35 +104,35 @@ def test_what_is_asked_for_is_timed() -> None:
 )
 def test_a_drop_is_significant_and_large(factor: float, noise: float, drops: bool) -> None:
     """From 1.8: to 1.5 is one, to 1.75 is too small, to 1.5 in rounds that differ by half says nothing."""
-    lines = speeds.regressions(machine(1.8, 0.02), machine(factor, noise))
+    lines = records.regressions(machine(1.8, 0.02), machine(factor, noise))
     assert bool(lines) == drops
     if drops:
         assert lines[0].startswith("resnet-20-A-train-compiled-fp32: 1.5")
 
 
 def test_a_small_drop_is_none_however_significant() -> None:
-    assert speeds.regressions(machine(1.8, 1e-6), machine(1.65, 1e-6)) == []
-    assert speeds.regressions(machine(1.8, 1e-6), machine(1.6, 1e-6))
+    assert records.regressions(machine(1.8, 1e-6), machine(1.65, 1e-6)) == []
+    assert records.regressions(machine(1.8, 1e-6), machine(1.6, 1e-6))
 
 
 def test_a_large_drop_is_none_where_rounds_differ_as_much() -> None:
     before, after = machine(1.8, 0.6), machine(1.2, 0.6)
-    assert after.speeds[0].ratio < (1 - speeds.DROP) * before.speeds[0].ratio
-    assert speeds.regressions(before, after) == []
+    assert after.speeds[0].ratio < (1 - records.DROP) * before.speeds[0].ratio
+    assert records.regressions(before, after) == []
 
 
 @pytest.mark.parametrize("slower", [1.0, 10.0])
 def test_a_machine_is_held_against_itself_or_another_by_ratio(tmp_path: Path, slower: float) -> None:
     """Where nothing is known of this machine the ratios of another count, and never how fast it is."""
     kept = tmp_path / "kept.json"
-    speeds.save(kept, [machine(1.8, 0.02, "another"), machine(9.0, 0.02, "NVIDIA one")])
+    records.save(kept, [machine(1.8, 0.02, "another"), machine(9.0, 0.02, "NVIDIA one")])
     same, drop = (_slowed(machine(factor, 0.02, "this one"), slower) for factor in (1.8, 1.4))
-    assert speeds.check(kept, same)[0] == []
-    lines, said = speeds.check(kept, drop)
+    assert records.check(kept, same)[0] == []
+    lines, said = records.check(kept, drop)
     assert [line.split(":")[0] for line in lines] == ["resnet-20-A-train-compiled-fp32"]
     assert said.startswith("1 of 1 loops held against those of another (none of this machine there)")
-    speeds.save(kept, speeds.merge(speeds.load(kept), machine(1.4, 0.02, "this one")))
-    assert speeds.check(kept, drop)[0] == []  # no drop since it was measured itself
+    records.save(kept, records.merge(records.load(kept), machine(1.4, 0.02, "this one")))
+    assert records.check(kept, drop)[0] == []  # no drop since it was measured itself
 
 
 def _slowed(one: Machine, factor: float) -> Machine:
@@ -144,9 +143,9 @@ def _slowed(one: Machine, factor: float) -> Machine:
 
 def test_a_check_that_compares_nothing_does_not_pass(tmp_path: Path) -> None:
     kept = tmp_path / "kept.json"
-    speeds.save(kept, [machine(1.8, 0.02)])
+    records.save(kept, [machine(1.8, 0.02)])
     for new in (machine(1.8, 0.02, "NVIDIA one"), machine(1.8, 0.02, setting=Setting("resnet-32-A", "eager"))):
-        (line,), _ = speeds.check(kept, new)
+        (line,), _ = records.check(kept, new)
         assert line.endswith("nothing was compared")
 
 
@@ -162,9 +161,9 @@ def test_what_was_measured_is_kept_and_replaced(tmp_path: Path) -> None:
     (again,) = machine(2.0, 0.0).speeds
     whole = Whole("resnet-56-A", "compiled", "random", ((30.0, 0), (300.0, 5_000)), ((300.0, 4_000),), later)
     new = Machine("a machine", "cpu", (replace(again, session=later),), (replace(whole, precision="bf16"), whole))
-    merged = speeds.merge(speeds.merge(old, machine(1.4, 0.02, setting=Setting("resnet-20-A", "eager"))), new)
-    speeds.save(tmp_path / "kept.json", merged)
-    assert speeds.load(tmp_path / "kept.json") == merged
+    merged = records.merge(records.merge(old, machine(1.4, 0.02, setting=Setting("resnet-20-A", "eager"))), new)
+    records.save(tmp_path / "kept.json", merged)
+    assert records.load(tmp_path / "kept.json") == merged
     first, second = merged
     assert [m.name for m in merged] == ["a machine", "another"]
     assert [round(speed.ratio, 1) for speed in first.speeds] == [2.0, 1.4]
@@ -172,7 +171,7 @@ def test_what_was_measured_is_kept_and_replaced(tmp_path: Path) -> None:
     assert first.sessions == [SESSION, later]
     quiet = replace(SESSION, ceilings=Ceilings({"fp32": 9e11}, 2e10))
     (speed,) = machine(1.8, 0.02).speeds
-    (forgotten,) = speeds.merge([Machine("a machine", "cpu", (replace(speed, session=quiet),))], new)
+    (forgotten,) = records.merge([Machine("a machine", "cpu", (replace(speed, session=quiet),))], new)
     assert forgotten.sessions == [later]
     assert forgotten.ceilings == Ceilings({"fp32": 9e11, "bf16": 8e11}, 3e10)  # what it once did it can do
     assert second == old[1]
@@ -180,7 +179,7 @@ def test_what_was_measured_is_kept_and_replaced(tmp_path: Path) -> None:
     for damage in ("{}", '{"format": 3, "machines": []}', '{"format": 2, "machines": [{"name": "x"}]}'):
         (tmp_path / "kept.json").write_text(damage)
         with pytest.raises(UserError, match="measure anew with --table throughput"):
-            speeds.load(tmp_path / "kept.json")
+            records.load(tmp_path / "kept.json")
 
 
 def test_figures_of_the_first_version_are_read(tmp_path: Path) -> None:
@@ -198,7 +197,7 @@ def test_figures_of_the_first_version_are_read(tmp_path: Path) -> None:
         ],
     }  # fmt: skip
     (tmp_path / "kept.json").write_text(json.dumps({"format": 1, "machines": [first]}))
-    (found,) = speeds.load(tmp_path / "kept.json")
+    (found,) = records.load(tmp_path / "kept.json")
     single, half = found.speeds
     assert single.setting == SETTING
     assert single.of_ceilings(found.ceilings)[0] == pytest.approx(2 * 15.6e9 / 3e11 / 0.105, rel=0.01)
@@ -274,7 +273,7 @@ def test_a_ceiling_is_the_best_that_was_reached() -> None:
     found = [Machine("a machine", "cpu")]
     for net, session in (("plain-20", SESSION), ("plain-32", later), ("plain-44", other_day)):
         (speed,) = machine(1.8, 0.0, setting=Setting(net, "eager")).speeds
-        found = speeds.merge(found, Machine("a machine", "cpu", (replace(speed, session=session),)))
+        found = records.merge(found, Machine("a machine", "cpu", (replace(speed, session=session),)))
     (merged,) = found
     assert [session.date for session in merged.sessions] == ["2026-01-01", "2026-02-01"]
     assert merged.sessions[0].ceilings == Ceilings({"fp32": 4e11, "bf16": 1e12}, 3e10)
@@ -314,11 +313,13 @@ def test_a_loop_runs_and_ends(setting: Setting) -> None:
 
 
 def test_the_reference_tests_after_each_epoch_and_ends_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    images = data.Images(torch.zeros(32, 3, 32, 32, dtype=torch.uint8), torch.zeros(32, dtype=torch.int64))
-    told, tested, test = list[int](), list[int](), reference.Reference.test
-    monkeypatch.setattr(reference.Reference, "test", lambda self, x, y: (tested.append(len(y)), test(self, x, y))[1])
-    whole = data.Dataset(images, images[slice(0, 10)])
-    reference.epochs(parse_arch("resnet-8-A"), whole, 16, torch.device("cpu"), 1e-9, told.append)
+    images = memory.Images(torch.zeros(32, 3, 32, 32, dtype=torch.uint8), torch.zeros(32, dtype=torch.int64))
+    told, tested, test = list[int](), list[int](), reference_loop.Reference.test
+    monkeypatch.setattr(
+        reference_loop.Reference, "test", lambda self, x, y: (tested.append(len(y)), test(self, x, y))[1]
+    )
+    whole = memory.Dataset(images, images[slice(0, 10)])
+    reference_loop.epochs(parse_arch("resnet-8-A"), whole, 16, torch.device("cpu"), 1e-9, told.append)
     assert told[-2:] == [32, 32]  # before and after the test
     assert max(told) == 32
     assert tested == [10]
@@ -328,7 +329,7 @@ def test_the_reference_tests_after_each_epoch_and_ends_with_one(monkeypatch: pyt
 def test_what_is_timed_is_kept_and_held_against_what_was(tmp_path: Path) -> None:
     """The real thing on one core, the smallest net: what it is held against says fifty times the reference loop."""
     small, kept, before = Setting("resnet-8-A", "eager"), tmp_path / "kept.json", tmp_path / "before.json"
-    speeds.save(before, [machine(50.0, 0.01, setting=small)])
+    records.save(before, [machine(50.0, 0.01, setting=small)])
     words = ["--nets", "resnet-8-A", "-k", f"{small.name}", "--seconds", "0.1", "--speeds", kept, "--against", before]
     core = min(os.sched_getaffinity(0))
     # pytest-benchmark times nothing where it believes to be one of several workers, as this test itself may be
@@ -340,7 +341,7 @@ def test_what_is_timed_is_kept_and_held_against_what_was(tmp_path: Path) -> None
     assert done.returncode == 1, done.stdout + done.stderr
     assert "1 of 1 loops held against those of a machine" in done.stdout
     assert "  resnet-8-A-train-eager-fp32: " in done.stdout
-    ((found,),) = (m.speeds for m in speeds.load(kept))
+    ((found,),) = (m.speeds for m in records.load(kept))
     assert found.setting == small
     assert len(found.seconds) == len(found.reference_seconds) >= 3
     assert found.session.ceilings.flops.keys() == {"fp32", "bf16"}

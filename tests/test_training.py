@@ -17,17 +17,20 @@ import torch
 from conftest import ROOT
 from torch import nn
 
-from bench import heartbeat, job
+from bench.compute import heartbeat, job
+from bench.compute.heartbeat import Attempt
+from bench.compute.job import Source
 from bench.errors import Busy, Interrupted, UserError
-from bench.heartbeat import Attempt
-from bench.job import Source
-from bench.nets import build_for_run
-from bench.spec import Arch, CifarRecipe, RunSpec, Schedule
-from bench.store import RunFolder, finished_runs
+from bench.images import memory
+from bench.runs.finished import finished_runs
+from bench.runs.folder import RunFolder
+from bench.runs.initial_net import build_for_run
+from bench.runs.spec import CifarRecipe, RunSpec, Schedule
 from bench.studies import cifar_depth as study
-from bench.training import data, loop
+from bench.training import loop
 from bench.training.feed import MemoryFeed
 from bench.training.schedule import learning_rate
+from models.arch import Arch
 
 CPU = torch.device("cpu")
 
@@ -92,7 +95,7 @@ def test_sgd_is_the_textbook_update() -> None:
 
 
 def test_the_two_forms_of_momentum_part_after_a_change_of_rate(tmp_path: Path) -> None:
-    dataset = data.digits()
+    dataset = memory.digits()
     ends = []
     for form in ("caffe", "pytorch"):
         run = spec(momentum_form=form)
@@ -113,7 +116,7 @@ def test_weight_decay_on_weights_only() -> None:
 @pytest.mark.parametrize("warmup_lr", [None, 0.01])
 def test_an_interrupted_run_ends_with_the_same_bits(tmp_path: Path, warmup_lr: float | None) -> None:
     run = spec(seed=5, warmup_lr=warmup_lr, warmup_window=4)
-    dataset = data.digits()
+    dataset = memory.digits()
     whole, parts = RunFolder(tmp_path / "whole", run.run_id), RunFolder(tmp_path / "parts", run.run_id)
     expected = loop.train(run, whole, MemoryFeed(run.cifar, dataset, CPU), CPU)
     stops = iter([False] * 6 + [True] + [False] * 8 + [True] + [False] * 100)
@@ -137,7 +140,7 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path: Path, warmup_lr: f
 
 
 def test_another_seed_ends_elsewhere(tmp_path: Path) -> None:
-    dataset = data.digits()
+    dataset = memory.digits()
     ends = []
     for seed in (0, 1):
         run = spec(seed)
@@ -156,7 +159,7 @@ KILLED = """
 import sys, torch
 from pathlib import Path
 sys.path[:0] = [{root!r}, {tests!r}]
-from bench import job
+from bench.compute import job
 from bench.training import saving
 from test_training import run_to_kill
 torch.set_num_threads(1)
@@ -227,20 +230,20 @@ def test_a_failing_run_keeps_its_log(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path, cut: int) -> None:
     run = spec()
     folder = RunFolder(tmp_path, run.run_id)
-    loop.train(run, folder, MemoryFeed(run.cifar, data.digits(), CPU), CPU)
+    loop.train(run, folder, MemoryFeed(run.cifar, memory.digits(), CPU), CPU)
     folder.checkpoint.write_bytes(folder.checkpoint.read_bytes()[:cut])
     with pytest.raises(UserError, match=r"checkpoint\.pt is damaged .*: move it away"):
-        loop.train(run, folder, MemoryFeed(run.cifar, data.digits(), CPU), CPU)
+        loop.train(run, folder, MemoryFeed(run.cifar, memory.digits(), CPU), CPU)
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     one, two = spec(0), spec(1)
-    loop.train(one, RunFolder(tmp_path, one.run_id), MemoryFeed(one.cifar, data.digits(), CPU), CPU)
+    loop.train(one, RunFolder(tmp_path, one.run_id), MemoryFeed(one.cifar, memory.digits(), CPU), CPU)
     target = RunFolder(tmp_path, two.run_id)
     target.path.mkdir()
     os.replace(RunFolder(tmp_path, one.run_id).checkpoint, target.checkpoint)
     with pytest.raises(UserError, match="is a checkpoint of another run"):
-        loop.train(two, target, MemoryFeed(two.cifar, data.digits(), CPU), CPU)
+        loop.train(two, target, MemoryFeed(two.cifar, memory.digits(), CPU), CPU)
 
 
 def feed_that_takes(monkeypatch: pytest.MonkeyPatch, seconds: float, at: int) -> type[MemoryFeed]:
@@ -266,7 +269,7 @@ def test_speed_and_time_left_do_not_count_the_first_iteration(
 ) -> None:
     """It compiles: a run whose first iteration takes 1,000 seconds and whose others take two has two for each that is left."""
     slow = feed_that_takes(monkeypatch, seconds=1_000, at=1)
-    run, dataset = spec(evaluate_every=10), data.digits()
+    run, dataset = spec(evaluate_every=10), memory.digits()
     folder = RunFolder(tmp_path, run.run_id)
     if begun:
         stops = iter([False, False, True])
@@ -289,7 +292,7 @@ def test_speed_and_time_left_soon_forget_that_a_run_was_held(tmp_path: Path, mon
     folder = RunFolder(tmp_path, run.run_id)
     said: dict[int, loop.Report] = {}
     loop.train(
-        run, folder, held(run.cifar, data.digits(), CPU), CPU, lambda report: said.update({report.iteration: report})
+        run, folder, held(run.cifar, memory.digits(), CPU), CPU, lambda report: said.update({report.iteration: report})
     )
     assert said[15].seconds_left == 15 * (3_600 + 13 * 2) / 14, "it may go on like that"
     for iteration in (16, 20, 29):
@@ -320,9 +323,9 @@ def test_validation_selects_nothing_but_is_reported(cifar10_folder: Path, tmp_pa
     """A few iterations on genuine CIFAR-10, with 5k held out."""
     recipe = replace(study.recipe(Arch("cifar", 8, "A"), "short", selection="val45k"), iterations=6, evaluate_every=3)
     run = RunSpec(Arch("cifar", 8, "A"), recipe, "cifar10", 0)
-    whole = data.load("cifar10", cifar10_folder, "val45k")
+    whole = memory.load("cifar10", cifar10_folder, "val45k")
     assert whole.validation is not None
-    few = data.Dataset(whole.train[:2_000], whole.test[:500], whole.validation[:500])
+    few = memory.Dataset(whole.train[:2_000], whole.test[:500], whole.validation[:500])
     result = loop.train(run, RunFolder(tmp_path, run.run_id), MemoryFeed(run.cifar, few, CPU), CPU)
     points = RunFolder(tmp_path, run.run_id).read_metrics()
     assert result.test_error == points[-1]["test_error"]
@@ -336,7 +339,7 @@ def test_validation_selects_nothing_but_is_reported(cifar10_folder: Path, tmp_pa
 
 def test_what_batch_norm_is_tested_with_changes_no_weight(tmp_path: Path) -> None:
     """Other errors at each point of evaluation from the same training, also where that is stopped and goes on."""
-    dataset = data.digits()
+    dataset = memory.digits()
     folders = []
     for where, statistics, stop in (("a", "moving", -1), ("b", "recomputed", -1), ("c", "recomputed", 17)):
         run = spec(bn_statistics=statistics, evaluate_every=10)
@@ -363,7 +366,7 @@ def test_recomputed_batch_norm_is_a_plain_average(trained: bool, count: int) -> 
     """Over crops, as the net saw them: of all full batches after training (1,438 digits are 11), of ten before that."""
     from bench.training.augment import batch_draw
 
-    recipe, dataset = spec().cifar, data.digits()
+    recipe, dataset = spec().cifar, memory.digits()
     feed, net = MemoryFeed(recipe, dataset, CPU), build_for_run(spec())
     feed.average_statistics(net, trained)
     with torch.no_grad():

@@ -25,18 +25,19 @@ from conftest import ROOT, Command
 from test_imagenet import data_set
 from test_imagenet import spec as image_spec
 
-from bench import bundle, job, merging, record, run
-from bench.cluster.standing import survey
+from bench import run
+from bench.cluster.status import survey
+from bench.command.options import parse
+from bench.command.plan import cifar_depth
+from bench.compute import job
+from bench.compute.job import Source
 from bench.errors import Interrupted, UserError
+from bench.exchange import bundle, merge, validate, validate_checkpoint
+from bench.exchange.validate import EVALUATION
 from bench.files import read_json, write_json
-from bench.job import Source
-from bench.options import parse
-from bench.plan import cifar_depth
-from bench.record import EVALUATION
-from bench.scores import Evaluation, Score, evaluations, read_scores, write_evaluation
-from bench.spec import RunSpec
-from bench.store import RunFolder
-from bench.training import foreign
+from bench.runs.folder import RunFolder
+from bench.runs.scores import Evaluation, Score, evaluations, read_scores, write_evaluation
+from bench.runs.spec import RunSpec
 
 STUDY = (
     "--table", "cifar_depth", "--schedule", "short", "--dataset", "digits", "--only", "resnet-8-A",
@@ -220,9 +221,9 @@ def test_an_imagenet_run_takes_its_scores_along_and_tests_of_weights(
     do("--import", path, "--results", here)
     assert f"weights/net.pt--1-: new\ninto {here}: 2 new" in capsys.readouterr().out
     moved = content(here)
-    assert moved == {name: data for name, data in content(there).items() if Path(name).name in record.FILES}
-    of_others = {"points.jsonl", record.CONSTRUCTION}  # of what is done with the nets of runs
-    assert {Path(name).name for name in moved} == set(record.FILES) - of_others
+    assert moved == {name: data for name, data in content(there).items() if Path(name).name in validate.FILES}
+    of_others = {"points.jsonl", validate.CONSTRUCTION}  # of what is done with the nets of runs
+    assert {Path(name).name for name in moved} == set(validate.FILES) - of_others
     assert evaluations(here) == evaluations(there) != []
     do("--import", path, "--results", here)
     assert f"into {here}: 2 already there" in capsys.readouterr().out
@@ -605,7 +606,7 @@ def test_a_checkpoint_is_no_bomb(made: Made, tmp_path: Path) -> None:
     path.write_bytes(compressed(made.first.checkpoint.read_bytes()))
     torch.load(path, weights_only=True)  # torch would unpack it
     with pytest.raises(UserError, match="is compressed, which no checkpoint is"):
-        foreign.inspect(path, specs()[0])
+        validate_checkpoint.inspect(path, specs()[0])
 
 
 # What is here already
@@ -730,7 +731,7 @@ def test_a_run_that_is_worked_on_stays_where_it_is(
 import sys
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from bench.store import RunFolder
+from bench.runs.folder import RunFolder
 with RunFolder(Path({str(results)!r}), {spec.run_id!r}).locked():
     print("held", flush=True)
     sys.stdin.read()
@@ -756,7 +757,7 @@ with RunFolder(Path({str(results)!r}), {spec.run_id!r}).locked():
 def test_two_imports_at_once(made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = tmp_path / "results"
     results.mkdir()
-    with merging.staging(results):
+    with merge.staging(results):
         assert "another command is importing there" in refused(capsys, "--import", made.bundle, "--results", results)
     do("--import", made.bundle, "--results", results)
 
@@ -813,7 +814,7 @@ def test_kill_9_in_mid_import(made: Made, begun: dict[int, Path], tmp_path: Path
                 assert {n: d for n, d in content(results).items() if n in whole} == whole
             elif folder.path.exists():
                 assert name == spec.run_id  # it goes on from the one checkpoint or the other
-                assert foreign.inspect(folder.checkpoint, spec).iteration in (20, 40)
+                assert validate_checkpoint.inspect(folder.checkpoint, spec).iteration in (20, 40)
         states.append(tuple(RunFolder(results, name).finished() for name in (spec.run_id, made.second.run_id)))
         do("--import", path, "--results", results)
         assert {name: data for name, data in content(results).items() if name in wanted} == wanted

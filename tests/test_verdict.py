@@ -13,13 +13,17 @@ import pytest
 from conftest import ROOT
 from scipy import stats
 
-from bench.report import published
-from bench.report.published import PublishedNumber
-from bench.report.runs import other_images
+from bench.report.sections.runs import other_images
 from bench.report.tables import cifar_depth, imagenet
 from bench.report.tables.cifar_depth import judge
-from bench.report.variant import PAPER, Variant
-from bench.report.verdicts.verdict import (
+from bench.runs.finished import finished_runs
+from bench.runs.folder import RunFolder, read_spec
+from bench.runs.scores import Score, write_scores
+from bench.runs.spec import RunSpec
+from bench.studies.imagenet import STUDIES
+from bench.studies.variant import PAPER, ImageNetVariant, Variant
+from bench.verdicts import published
+from bench.verdicts.numbers import (
     ERROR_WORDS,
     best_of,
     judge_bound,
@@ -29,10 +33,8 @@ from bench.report.verdicts.verdict import (
     rounds_to,
     runs_of,
 )
-from bench.scores import Score, write_scores
-from bench.spec import Arch, RunSpec
-from bench.store import RunFolder, finished_runs, read_spec
-from bench.studies.imagenet import STUDIES
+from bench.verdicts.published import PublishedNumber
+from models.arch import Arch
 
 NUMBERS = published.load()
 RUN, MEAN, BEST = (
@@ -372,7 +374,7 @@ def test_the_page_shows_every_part_of_a_verdict(tmp_path: Path) -> None:
 
 
 def test_the_pages_of_imagenet_show_it_too(tmp_path: Path) -> None:
-    variant = imagenet.Variant(STUDIES["imagenet_shortcuts"], "paper")
+    variant = ImageNetVariant(STUDIES["imagenet_shortcuts"], "paper")
     spec = next(spec for spec in variant.specs() if spec.arch.depth == 50)
     folder = record(tmp_path, spec, 25.0)
     write_scores(folder.evaluation, {"10-crop": Score(11_500, 3_300, 50_000)})

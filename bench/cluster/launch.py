@@ -8,14 +8,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench.cluster import records, snapshot
-from bench.cluster.records import SentArray, Submission
+from bench.cluster import snapshot, submissions
+from bench.cluster.submissions import SentArray, Submission
 from bench.cluster.task import Work, report, work
-from bench.environment import ENVIRONMENT
+from bench.compute.job import Source
+from bench.device.environment import ENVIRONMENT
 from bench.errors import UserError
-from bench.job import Source
-from bench.measure.estimate import Estimate, Estimator
-from bench.spec import Arch, Spec
+from bench.measure.counts.estimate import Estimate, Estimator
+from bench.runs.spec import Spec
+from models.arch import Arch
 from slurm import array, profile, site
 from slurm.array import Array
 from slurm.profile import ClusterProfile, Profile, ProfileError
@@ -185,11 +186,11 @@ def send(planned: Sequence[Planned], launch: Launch, cluster: Site) -> Submissio
     if "%" in str(launch.results):
         raise UserError(f"--results {launch.results}: Slurm reads % in a path as a pattern: choose another folder")
     code = snapshot.take(launch.results)
-    stamp = records.stamp()
+    stamp = submissions.stamp()
     sent = Submission(
-        stamp, launch.table, records.now(), cluster.cluster, cluster.accounting, str(code), (), force=launch.force
+        stamp, launch.table, submissions.now(), cluster.cluster, cluster.accounting, str(code), (), force=launch.force
     )
-    folder = records.folder(launch.results, stamp)
+    folder = submissions.folder(launch.results, stamp)
     for number, each in enumerate(planned, start=1):
         comment = f"{stamp}.{number}"
         calls = [(_work(task, each, launch, comment),) for task in each.tasks]

@@ -8,8 +8,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from bench import provenance
 from bench.files import write_json
+from bench.runs import provenance
 
 PARTS = ("bench", "models", "slurm", "tables/published", "tables/measured", "pyproject.toml")
 """What a job reads of the checkout. Installed packages are not copied."""

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from bench import heartbeat, job
+from bench.compute import heartbeat, job
+from bench.compute.heartbeat import Attempt
+from bench.compute.job import Source
 from bench.errors import Interrupted, UserError
-from bench.heartbeat import Attempt
-from bench.job import Source
-from bench.spec import Spec
-from bench.store import RunFolder
+from bench.runs.folder import RunFolder
+from bench.runs.spec import Spec
 
 
 class TaskFailed(Exception):
@@ -175,7 +175,7 @@ def _side_by_side(specs: Sequence[Spec], task: Work, attempt: Attempt, threads: 
 
 def _together(specs: Sequence[Spec], task: Work, attempt: Attempt, threads: int, mouth: Connection) -> None:
     """The main function of a process that holds all runs, each in a thread; it tells how each has ended."""
-    from bench.training import lanes
+    from bench.device import lanes
 
     told, company, speaking = Told(), job.Company(len(specs), threads=True), threading.Lock()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from bench.spec import Arch, CifarRecipe, Dataset, RunSpec, Schedule, Selection
+from bench.runs.spec import CifarRecipe, Dataset, RunSpec, Schedule, Selection
+from models.arch import Arch
 
 TITLE = "Error against depth on CIFAR-10, plain and residual, 20 to 1202 layers (Table 6, Fig. 6, Fig. 1)"
 

@@ -1,6 +1,6 @@
 """What a claim is: a sentence of the paper in our own words, and what must hold of the runs of which nets.
 
-Nothing here computes: `bench/report/verdicts/claims.py` judges. A claim of several steps holds where every step holds.
+Nothing here computes: `bench/verdicts/claims.py` judges. A claim of several steps holds where every step holds.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from bench.spec import Arch, Schedule
+from bench.runs.spec import Schedule
+from models.arch import Arch
 
 Quantity = Literal[
     "test_error", "train_error", "train_error_full", "top1_10crop", "top5_10crop", "top1_multiscale", "top5_multiscale",
     "epochs_to_start", "epochs_to_55", "layer_response", "gradient_ratio", "signal_ratio",
 ]  # fmt: skip
-"""What is compared; `bench/report/verdicts/quantities.py` says how a run gives it."""
+"""What is compared; `bench/verdicts/quantities.py` says how a run gives it."""
 
 
 @dataclass(frozen=True)

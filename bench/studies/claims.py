@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from bench.spec import Arch, Schedule
+from bench.runs.spec import Schedule
 from bench.studies.cifar_depth import PUBLISHED
 from bench.studies.claim import (
     Claim,
@@ -22,6 +22,7 @@ from bench.studies.claim import (
     not_above,
 )
 from bench.studies.imagenet import STUDIES
+from models.arch import Arch
 
 PLAIN = {depth: Net(Arch("cifar", depth)) for depth in (20, 32, 44, 56, 110)}
 RESIDUAL = {depth: Net(Arch("cifar", depth, "A")) for depth in (20, 32, 44, 56, 110, 1202)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.spec import Arch
+from models.arch import Arch
 
 TITLE = "Parameters and multiply-adds of every net (Table 1, Table 6, VGG); with --check the regression check of CI"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from bench.inside import Extension
-from bench.spec import Arch, RunSpec, Spec
+from bench.runs.derived import Extension
+from bench.runs.spec import RunSpec, Spec
+from models.arch import Arch
 
 TITLE = "The deeper net that is a trained shallower one and identities, against what training finds (section 1)"
 SHALLOW, DEEP, RESIDUAL = Arch("cifar", 20), Arch("cifar", 56), Arch("cifar", 56, "A")

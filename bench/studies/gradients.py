@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bench.inside import GradientRun
-from bench.spec import Arch, CifarRecipe, RunSpec, Schedule
+from bench.runs.derived import GradientRun
+from bench.runs.spec import CifarRecipe, RunSpec, Schedule
 from bench.studies import cifar_depth
+from models.arch import Arch
 
 TITLE = "Gradients and signals of every layer through training, with and without batch norm (section 4.1)"
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from bench.spec import Arch, ImageNetRecipe, RunSpec, Schedule
+from bench.runs.spec import ImageNetRecipe, RunSpec, Schedule
+from models.arch import Arch
 
 PLAIN_VS_RESIDUAL = (
     Arch("imagenet", 18),

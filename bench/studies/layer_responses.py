@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bench.inside import Responses
-from bench.spec import Arch, RunSpec, Spec
+from bench.runs.derived import Responses
+from bench.runs.spec import RunSpec, Spec
+from models.arch import Arch
 
 TITLE = "Standard deviations of the layers' responses on CIFAR-10, plain and residual, 20 to 110 layers (Fig. 7)"
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bench.inside import Grid, SurfacePart, parts
-from bench.spec import Arch, RunSpec, Schedule, Spec
+from bench.runs.derived import Grid, SurfacePart, parts
+from bench.runs.spec import RunSpec, Schedule, Spec
+from models.arch import Arch
 
 TITLE = "The loss around trained nets with and without shortcuts, along random directions (after Li et al. 2018)"
 ARCHS = (Arch("cifar", 20), Arch("cifar", 56), Arch("cifar", 20, "A"), Arch("cifar", 56, "A"))

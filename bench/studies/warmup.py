@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from bench.spec import Arch, RunSpec
+from bench.runs.spec import RunSpec
+from models.arch import Arch
 
 TITLE = "ResNet-110 with and without a low learning rate at the start (section 4.2, footnote 5)"
 ARCHS = (Arch("cifar", 110, "A"),)

@@ -8,13 +8,14 @@ from typing import Literal
 import torch
 
 from bench.errors import UserError
-from bench.nets import build
-from bench.scores import Score
-from bench.spec import Arch, CifarRecipe
+from bench.images import memory
+from bench.images.normalise import Normaliser
+from bench.runs.scores import Score
+from bench.runs.spec import CifarRecipe
 from bench.testing import weights
-from bench.training import data
-from bench.training.augment import Normaliser
-from bench.training.evaluate import error_rate
+from bench.testing.error_rate import error_rate
+from models.arch import Arch
+from models.build import build
 
 Normalise = Literal["per-pixel", "per-channel", "imagenet"]
 
@@ -36,7 +37,7 @@ def evaluate_file(
         raise UserError(f"{arch.name} is no CIFAR net: choose one such as resnet-20-A")
     net = build(arch)
     weights.into(net, weights.load_file(path, "--evaluate"), f"--evaluate {path}")
-    train, test = (part.to(device or torch.device("cpu")) for part in data.cifar10(data_folder))
+    train, test = (part.to(device or torch.device("cpu")) for part in memory.cifar10(data_folder))
     test = test[:images] if images else test
     normaliser = Normaliser(train, CifarRecipe(normalise=normalise))
     net = net.to(test.images.device, memory_format=normaliser.format)  # type: ignore[call-overload]

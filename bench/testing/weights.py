@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import UserError
-from bench.spec import Arch
+from models.arch import Arch
 from models.blocks import Bottleneck
 from models.imagenet import BLOCKS
 

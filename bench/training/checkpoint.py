@@ -12,9 +12,9 @@ from torch import nn
 
 from bench.errors import Unready, UserError
 from bench.files import write_atomic
-from bench.nets import build_for_run
-from bench.spec import Spec
-from bench.store import RunFolder
+from bench.runs.folder import RunFolder
+from bench.runs.initial_net import build_for_run
+from bench.runs.spec import Spec
 
 
 @dataclass

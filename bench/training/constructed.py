@@ -13,16 +13,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.device.precision import autocast
 from bench.files import write_json
-from bench.inside import Extension
-from bench.nets import build_for_run
-from bench.store import RunFolder
+from bench.images.memory import Images
+from bench.images.normalise import Normaliser
+from bench.runs.derived import Extension
+from bench.runs.folder import RunFolder
+from bench.runs.initial_net import build_for_run
+from bench.testing.error_rate import EVAL_BATCH, fold
 from bench.training import checkpoint, loop
-from bench.training.augment import Normaliser
-from bench.training.data import Images
-from bench.training.evaluate import EVAL_BATCH, fold
 from bench.training.feed import Feed, MemoryFeed
-from bench.training.precision import autocast
 from models.blocks import BasicBlock
 from models.cifar import CifarNet
 

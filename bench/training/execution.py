@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bench.device import lanes
+from bench.device.precision import autocast
 from bench.errors import UserError
-from bench.spec import Execution, ImageNetRecipe, Recipe, Spec
-from bench.training import lanes
+from bench.runs.spec import Execution, ImageNetRecipe, Recipe, Spec
 from bench.training.feed import Feed, MemoryFeed
-from bench.training.precision import autocast
 
 Mode = Literal["eager", "compiled", "captured"]
 LOSS_SCALE = 1024.0

@@ -9,13 +9,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from bench.spec import CifarRecipe
-from bench.store import RunFolder
-from bench.training.augment import SEED_OF_STATISTICS, Augmenter, Draw, Normaliser, epoch_draw, packed_draw
-from bench.training.data import Dataset, Images
-from bench.training.evaluate import error_rate
-from bench.training.precision import autocast
-from bench.training.processes import ALONE, Processes
+from bench.device.precision import autocast
+from bench.device.processes import ALONE, Processes
+from bench.images.memory import Dataset, Images
+from bench.images.normalise import Normaliser
+from bench.runs.folder import RunFolder
+from bench.runs.spec import CifarRecipe
+from bench.testing.error_rate import error_rate
+from bench.training.augment import SEED_OF_STATISTICS, Augmenter, Draw, epoch_draw, packed_draw
 
 
 class Feed(Protocol):

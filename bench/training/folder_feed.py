@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench.device.precision import autocast
+from bench.device.processes import ALONE, Processes
 from bench.errors import Interrupted, UserError
-from bench.images import crops, folder, scan
+from bench.images import crops, folder, protocols, scan
 from bench.images.folder import IMAGENET_CLASSES, ImageList
 from bench.images.loader import Batch, Loader
-from bench.scores import Score, read_scores, write_scores
-from bench.spec import ImageNetRecipe, RunSpec
-from bench.store import RunFolder
-from bench.testing import protocols
-from bench.training.augment import IMAGENET_MEAN, IMAGENET_STD, SEED_OF_STATISTICS
-from bench.training.precision import autocast
-from bench.training.processes import ALONE, Processes
+from bench.images.normalise import IMAGENET_MEAN, IMAGENET_STD
+from bench.runs.folder import RunFolder
+from bench.runs.scores import Score, read_scores, write_scores
+from bench.runs.spec import ImageNetRecipe, RunSpec
+from bench.training.augment import SEED_OF_STATISTICS
 
 
 class FolderFeed:

@@ -12,15 +12,16 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from bench.device import lanes
+from bench.device.processes import ALONE, Processes
 from bench.errors import Interrupted
-from bench.nets import build_for_run
-from bench.spec import Recipe, Spec
-from bench.store import Result, RunFolder
-from bench.training import checkpoint, execution, lanes, saving
+from bench.runs.folder import Result, RunFolder
+from bench.runs.initial_net import build_for_run
+from bench.runs.spec import Recipe, Spec
+from bench.training import checkpoint, checkpoint_interval, execution
 from bench.training.execution import Mode
 from bench.training.feed import Feed
 from bench.training.pace import Pace
-from bench.training.processes import ALONE, Processes
 from bench.training.schedule import drops_so_far, learning_rate
 
 REPORT_SECONDS = 1.0
@@ -147,7 +148,7 @@ class _Run:
         self.started = self.clock = self.step_clock = time.monotonic()
         self.here_images, self.here_seconds = 0, 0.0  # of this attempt
         self.pace = Pace()
-        self.between_saves, self.seconds_saving = saving.seconds_between(0), 0.0
+        self.between_saves, self.seconds_saving = checkpoint_interval.seconds_between(0), 0.0
 
     @property
     def warming_up(self) -> bool:
@@ -258,7 +259,7 @@ class _Run:
 
     def saves_cheaply(self) -> bool:
         """Whether checkpoints have taken little of this attempt's time so far: fast GPUs have two points a second."""
-        return self.seconds_saving <= saving.SAVING_SHARE * (time.monotonic() - self.started)
+        return self.seconds_saving <= checkpoint_interval.SAVING_SHARE * (time.monotonic() - self.started)
 
     def save(self) -> None:
         """Write a checkpoint, with the sums in it."""
@@ -272,7 +273,7 @@ class _Run:
         self.now.saves += 1
         cost = self.step_clock - began
         self.seconds_saving += cost
-        self.between_saves = saving.seconds_between(cost)
+        self.between_saves = checkpoint_interval.seconds_between(cost)
 
     def result(self) -> Result:
         """What the run measured; the last iterate is also held against the whole training set."""

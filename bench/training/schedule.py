@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.spec import ImageNetRecipe, Recipe
+from bench.runs.spec import ImageNetRecipe, Recipe
 
 
 def learning_rate(

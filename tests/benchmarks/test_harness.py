@@ -18,11 +18,12 @@ import slurm_site
 from conftest import Command
 from slurm_site import Site, Table
 
-from bench.measure.ceilings import cores
-from bench.report.variant import PAPER
-from bench.spec import FORMAT
-from bench.store import Result, RunFolder, finished_runs
+from bench.measure.speed.ceilings import cores
+from bench.runs.finished import finished_runs
+from bench.runs.folder import Result, RunFolder
+from bench.runs.spec import FORMAT
 from bench.studies.cifar_depth import ARCHS
+from bench.studies.variant import PAPER
 
 ROOT = Path(__file__).resolve().parents[2]
 MANY, FEW, FINISHED = 1000, 10, 10_000

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from bench import provenance
 from bench.errors import UserError
-from bench.measure import ceilings, settings
-from bench.measure.throughput import References
-from bench.report.speeds import Machine, Session
+from bench.measure.speed import ceilings, settings
+from bench.measure.speed.records import Machine, Session
+from bench.measure.speed.throughput import References
+from bench.runs import provenance
 
 if TYPE_CHECKING:
     import torch

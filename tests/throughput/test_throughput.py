@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from bench.measure import throughput
-from bench.measure.settings import AIMED_AT, Setting
-from bench.measure.throughput import References
-from bench.report.speeds import Machine, Session, Speed
+from bench.measure.speed import throughput
+from bench.measure.speed.records import Machine, Session, Speed
+from bench.measure.speed.settings import AIMED_AT, Setting
+from bench.measure.speed.throughput import References
 
 ROUNDS, ROUNDS_OF_OTHERS, ROUNDS_OF_LONG = 8, 4, 3
 LONG = 2.0

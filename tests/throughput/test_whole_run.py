@@ -11,19 +11,20 @@ from typing import Any
 
 import pytest
 
-from bench import job
+from bench.compute import job
 from bench.errors import Interrupted
 from bench.files import read_json
-from bench.measure import throughput, turns
-from bench.measure.settings import WholeRun
-from bench.measure.turns import Program
-from bench.report.speeds import Machine, Session, Timeline, Whole
-from bench.spec import RunSpec, parse_arch
-from bench.store import RunFolder
+from bench.images import memory
+from bench.images.memory import CIFAR10_FOLDER
+from bench.measure.speed import throughput, turns
+from bench.measure.speed.records import Machine, Session, Timeline, Whole
+from bench.measure.speed.settings import WholeRun
+from bench.measure.speed.turns import Program
+from bench.runs.folder import RunFolder
+from bench.runs.spec import RunSpec
 from bench.studies import cifar_depth
-from bench.training import data
-from bench.training.data import CIFAR10_FOLDER
 from bench.training.loop import Report
+from models.arch import parse_arch
 
 ENOUGH = 10_000_000
 """Iterations: the clock ends the run."""
@@ -71,7 +72,7 @@ def run_of_ours(
     """A run as the command makes it, until its first evaluation point after so many seconds. For `turns.timelines`."""
     if folder is None:
         images = throughput.random_images()
-        data.load = lambda *_: images
+        memory.load = lambda *_: images
     began, over = time.monotonic(), list[bool]()
 
     def report(r: Report) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from bench.report import published
 from bench.report.figures.chart import TEST, TRAINING, Axis, Chart, Panel, Series, Style, colour, faint
-from bench.spec import Arch
-from bench.store import FinishedRun
+from bench.runs.finished import FinishedRun
+from bench.verdicts import published
+from models.arch import Arch
 
 SEEDS_APART = 3
 """Seeds of a net whose curves a figure shows one by one; more become their mean and a band."""

@@ -6,13 +6,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bench.inside import GradientRun
-from bench.measure.flow import Point, backward
+from bench.measure.probes.gradients_record import Point, backward
 from bench.report.figures.chart import GREY, Axis, Chart, Panel, Series, Style
 from bench.report.figures.drawing import theme
-from bench.spec import Arch
-from bench.store import Finished
+from bench.runs.derived import GradientRun
+from bench.runs.finished import Finished
 from bench.studies.gradients import CONDITIONS, Condition
+from models.arch import Arch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,10 +8,10 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Protocol
 
-from bench.measure.magnitudes import OURS, Magnitudes
-from bench.report import published
+from bench.measure.probes.responses_record import OURS, Magnitudes
 from bench.report.figures.chart import Axis, Chart, Panel, Series, Style, colour
-from bench.spec import Arch
+from bench.verdicts import published
+from models.arch import Arch
 
 PANELS = (("layer index (original)", "fig7_orig", False), ("layer index (sorted by magnitude)", "fig7_sorted", True))
 """Label of the axis, name of the paper's curves, whether sorted."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from bench.measure.basin import NOTHING_LEFT, Surface, one_more
+from bench.measure.probes.surface_record import NOTHING_LEFT, Surface, one_more
 from bench.report.figures.chart import GREY, Axis, Chart, Panel, Series, Style, colour
 from bench.report.figures.drawing import theme
 

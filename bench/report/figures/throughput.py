@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.measure.ceilings import Ceilings
-from bench.measure.settings import Setting
+from bench.measure.speed.ceilings import Ceilings
+from bench.measure.speed.records import Machine, Speed, label
+from bench.measure.speed.settings import Setting
 from bench.report.figures.drawing import theme
-from bench.report.speeds import Machine, Speed, label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

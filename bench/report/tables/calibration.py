@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
 from bench.files import read_json, write_text
-from bench.report import markdown, terminal
 from bench.report.figures.chart import GREY, SHADES, Axis, Chart, Panel, Series, Style
 from bench.report.page import Figure, Page, Part, Table, grid
-from bench.report.verdicts.verdict import ASSUMED_SPREAD, ERROR_WORDS, FEWEST_RUNS, RESOLUTION, judge_cells, runs_of
+from bench.report.render import markdown, terminal
 from bench.studies.calibration import ASSUMPTIONS, CURVE, POWER, RUNS, SPREADS, STATISTICS, Setting, settings
+from bench.verdicts.numbers import ASSUMED_SPREAD, ERROR_WORDS, FEWEST_RUNS, RESOLUTION, judge_cells, runs_of
 
 if TYPE_CHECKING:
     import numpy as np

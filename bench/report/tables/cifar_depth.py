@@ -7,30 +7,32 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from bench.report import manifest, markdown, published, terminal
 from bench.report.figures import curves, points
 from bench.report.figures.chart import Chart
-from bench.report.markdown import thousands
 from bench.report.page import Cell, Figure, Manifest, Page, Part, Section, Table, behind, cells
-from bench.report.runs import (
+from bench.report.render import markdown, terminal
+from bench.report.render.markdown import thousands
+from bench.report.sections import change, manifest, point_by_point
+from bench.report.sections import claims as asked
+from bench.report.sections.runs import (
     MATCH,
     NOT_THEIRS,
     SAMPLING,
     difference,
     mean_and_spread,
-    net,
     other_images,
     provenance,
     sentences,
     verdict_cell,
 )
-from bench.report.tables import change, point_by_point, third_party
-from bench.report.variant import PAPER, Variant
-from bench.report.verdicts import claims
-from bench.report.verdicts.verdict import MISSING, Verdict, judge_bound, judge_errors
-from bench.spec import Arch, Schedule
-from bench.store import FinishedRun
+from bench.report.tables import third_party
+from bench.runs.finished import FinishedRun
+from bench.runs.spec import Schedule
 from bench.studies.cifar_depth import ARCHS, CITED, PUBLISHED, choices, deviations
+from bench.studies.variant import PAPER, Variant
+from bench.verdicts import claims, published
+from bench.verdicts.numbers import MISSING, Verdict, judge_bound, judge_errors
+from models.arch import Arch
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def _cells(row: Row, variant: Variant, logs: dict[str, str]) -> tuple[Cell, ...]
     elif row.diverged:
         ours = replace(ours, note=f"{len(row.diverged)} more seeds diverged and are not in the mean.")
     found = cells(
-        net(row.arch),
+        row.arch.title,
         Cell(thousands(_parameters(row.arch)), manifest=COUNTED),
         *paper_cells(row.arch),
         ours,
@@ -144,7 +146,7 @@ QUANTITIES: manifest.Quantities = (
 
 def _manifest(row: Row, variant: Variant, logs: dict[str, str]) -> Manifest:
     """What stands behind the row."""
-    title, runs = f"{net(row.arch)}, schedule {variant.schedule}", (*row.runs, *row.diverged)
+    title, runs = f"{row.arch.title}, schedule {variant.schedule}", (*row.runs, *row.diverged)
     if not runs:
         return manifest.of_nothing(title, f"{variant.command()} --only {row.arch.name}", _log(row.arch, variant, logs))
     again = f"{variant.command()} --only {row.arch.name} --seeds {1 + max(run.spec.seed for run in runs)} --force"
@@ -174,7 +176,7 @@ def _best_cells(row: Row, variant: Variant, logs: dict[str, str]) -> tuple[Cell,
     if verdict.difference is not None:
         ours = Cell(f"{number.number + verdict.difference:.2f}", note=BEST_NOTE)
     shown: dict[str, str | Cell] = {
-        "net": f"{net(row.arch)}, best of 5",
+        "net": f"{row.arch.title}, best of 5",
         "paper: test error, %": Cell(number.printed, manifest=manifest.of_paper(number, third_party.beside(number.id))),
         "its statistic": number.statistic,
         "ours: test error, last": ours,
@@ -186,7 +188,7 @@ def _best_cells(row: Row, variant: Variant, logs: dict[str, str]) -> tuple[Cell,
 
 
 def _parameters(arch: Arch) -> int:
-    from bench.measure.closed_form import count
+    from bench.measure.counts.closed_form import count
 
     return count(arch).parameters
 
@@ -250,7 +252,7 @@ def page(finished: dict[str, FinishedRun], variant: Variant, logs: dict[str, str
             *(_figures(variant, all_rows) if any(row.runs for row in all_rows) else []),
             *(point_by_point.section(all_rows) if variant.comparable else []),
             *_change(finished, variant, all_rows),
-            *claims.section(claims.of_setting(variant.setting(finished)), variant == PAPER),
+            *asked.section(claims.of_setting(asked.of_cifar(variant, finished)), variant == PAPER),
             _definitions(variant),
             *sentences(runs, deviations, choices),
             *provenance(runs),
@@ -338,7 +340,7 @@ def _points(all_rows: Sequence[Row], paper: bool) -> list[points.Point]:
     """The rows as points; the paper's beside them where the images are its own."""
     return [
         points.Point(
-            net(row.arch),
+            row.arch.title,
             row.arch.depth,
             row.arch.residual,
             points.value(row.values("test_error")),

@@ -9,18 +9,16 @@ from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 
-from bench import changes
-from bench.measure.cost import Cost
-from bench.report import markdown, published, terminal
+from bench.measure.counts.fvcore_count import Cost
 from bench.report.page import Page, Part, Table, cells, grid
-from bench.report.runs import Found
-from bench.report.runs import net as display
-from bench.report.tables import gradient_rows, imagenet
-from bench.report.variant import PAPER, Variant
-from bench.report.verdicts.claims import Judged, Setting, Tested, Word, counts_of, exact, name, of_setting, word_cell
-from bench.report.verdicts.quantities import SOURCES
-from bench.spec import Arch, RunSpec, Schedule, Spec
-from bench.store import FinishedRun
+from bench.report.render import markdown, terminal
+from bench.report.sections import claims as asked
+from bench.report.sections import gradient_rows
+from bench.report.sections.claims import word_cell
+from bench.report.sections.runs import Found
+from bench.runs import overrides
+from bench.runs.finished import FinishedRun
+from bench.runs.spec import RunSpec, Schedule, Spec
 from bench.studies.cifar_depth import DEFAULT_DATASET
 from bench.studies.claim import Net, Quantity
 from bench.studies.claims import CLAIMS, RUNS_OF, published_id
@@ -28,6 +26,11 @@ from bench.studies.gradients import watched
 from bench.studies.imagenet import STUDIES
 from bench.studies.imagenet import recipe as imagenet_recipe
 from bench.studies.layer_responses import responses
+from bench.studies.variant import GRADIENTS_OF_PAPER, PAPER, GradientVariant, ImageNetVariant, Variant
+from bench.verdicts import published
+from bench.verdicts.claims import Judged, Setting, Tested, Word, counts_of, exact, name, of_setting
+from bench.verdicts.quantities import SOURCES
+from models.arch import Arch
 
 Finished = Mapping[str, FinishedRun]
 TITLES = {
@@ -73,33 +76,33 @@ def families(finished: Finished, schedule: Schedule | None = None, folders: Sequ
     inside = Found(finished, tuple(folders))
     if schedule:
         variant = Variant(schedule, DEFAULT_DATASET[schedule], "all")
-        of_gradients = _gradients(gradient_rows.Variant(schedule, DEFAULT_DATASET[schedule]), inside)
+        of_gradients = _gradients(GradientVariant(schedule, DEFAULT_DATASET[schedule]), inside)
         return [
             *_cifar(variant, inside),
             of_gradients,
             *(_imagenets(finished, schedule) if schedule != "smoke" else []),
         ]
-    found = [*_cifar(PAPER, inside), _gradients(gradient_rows.PAPER, inside), *_imagenets(finished, "paper")]
+    found = [*_cifar(PAPER, inside), _gradients(GRADIENTS_OF_PAPER, inside), *_imagenets(finished, "paper")]
     own = {net.changes for claim in CLAIMS for net in claim.nets if net.changes}
     others = {variant.name: variant for run in finished.values() for variant in _variants(run.spec)}
     for at, other in sorted(others.items()):
         if at not in TITLES and other.changes not in own:  # those are part of a claim, not a setting
             more = _cifar(other, inside) if isinstance(other, Variant) else [_imagenet(other, finished)]
             found += [family for family in more if any(one.word != "not run" for one in family.judged)]
-    for shown in sorted(gradient_rows.variants(inside) - {gradient_rows.PAPER}, key=lambda each: each.name):
+    for shown in sorted(gradient_rows.variants(inside) - {GRADIENTS_OF_PAPER}, key=lambda each: each.name):
         family = _gradients(shown, inside)
         found += [family] if any(one.word != "not run" for one in family.judged) else []
     return found
 
 
-def _variants(spec: RunSpec) -> list[Variant | imagenet.Variant]:
+def _variants(spec: RunSpec) -> list[Variant | ImageNetVariant]:
     """The pages that a run stands on."""
     if spec.arch.family == "cifar":
         return [Variant.of(spec)]
     recipe = spec.imagenet
-    changed = changes.between(imagenet_recipe(recipe.schedule, recipe.classes), recipe)
+    changed = overrides.between(imagenet_recipe(recipe.schedule, recipe.classes), recipe)
     return [
-        imagenet.Variant(study, recipe.schedule, spec.dataset, recipe.classes, changed)
+        ImageNetVariant(study, recipe.schedule, spec.dataset, recipe.classes, changed)
         for study in STUDIES.values()
         if spec.arch in study.archs
     ]
@@ -107,7 +110,7 @@ def _variants(spec: RunSpec) -> list[Variant | imagenet.Variant]:
 
 def _cifar(variant: Variant, inside: Found) -> list[Family]:
     """The claims of the depth study, and of the tables that look into its runs."""
-    setting, command = variant.setting(inside.runs, inside.folders), variant.command()
+    setting, command = asked.of_cifar(variant, inside.runs, inside.folders), variant.command()
     tables = ("cifar_depth", *(table for table, runs in RUNS_OF.items() if runs == "cifar_depth"))
     found = {table: Family(table, setting, variant.page(table), command, CIFAR_SEEDS) for table in tables}
     found["layer_responses"] = replace(
@@ -118,18 +121,18 @@ def _cifar(variant: Variant, inside: Found) -> list[Family]:
     return list(found.values())
 
 
-def _gradients(variant: gradient_rows.Variant, inside: Found) -> Family:
-    setting = variant.setting(inside)
+def _gradients(variant: GradientVariant, inside: Found) -> Family:
+    setting = asked.of_gradients(variant, inside)
     return Family("gradients", setting, variant.name, variant.command(), IMAGENET_SEEDS, lambda spec: (watched(spec),))
 
 
-def _imagenet(variant: imagenet.Variant, finished: Finished) -> Family:
-    setting, command = variant.setting(finished), variant.command()
+def _imagenet(variant: ImageNetVariant, finished: Finished) -> Family:
+    setting, command = asked.of_imagenet(variant, finished), variant.command()
     return Family(variant.study.name, setting, variant.name, command, IMAGENET_SEEDS)
 
 
 def _imagenets(finished: Finished, schedule: Schedule) -> list[Family]:
-    return [_imagenet(imagenet.Variant(study, schedule), finished) for study in STUDIES.values()]
+    return [_imagenet(ImageNetVariant(study, schedule), finished) for study in STUDIES.values()]
 
 
 WORDS: dict[Word, str] = {
@@ -219,7 +222,7 @@ def _counts(judged: Sequence[Judged], costs: Mapping[str, Cost]) -> Table:
         for comparison in one.claim.comparisons:
             left, right = counts_of(comparison, costs)
             side = comparison.right
-            other = display(side) if isinstance(side, Arch) else published.load()[side].net
+            other = side.title if isinstance(side, Arch) else published.load()[side].net
             if left is not None and right is not None:
                 relation = "<" if left < right else "=" if left == right else ">"
                 said.append(f"{left:,.0f} {relation} {right:,.0f} ({other})")
@@ -315,7 +318,7 @@ def _to_run(family: Family) -> str:
     lines = [f"`{command}`"] if any(not net.changes for net in few) else []
     for net in dict.fromkeys(net for net in few if net.changes):
         only = net.arch.name.removeprefix("imagenet-")
-        lines.append(f"`{command} --only {only}{changes.words(net.changes)}`")
+        lines.append(f"`{command} --only {only}{overrides.words(net.changes)}`")
     if len(lines) == 1:
         return f"What is missing is run by {lines[0]}."
     return "\n".join(["What is missing is run by", "", *(f"- {line}" for line in lines)]) if lines else ""

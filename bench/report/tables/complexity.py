@@ -9,16 +9,18 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.files import read_json, write_json
-from bench.measure.cost import Cost, image_side
-from bench.report import manifest, markdown, published, terminal
+from bench.measure.counts.fvcore_count import Cost, image_side
 from bench.report.figures import points
 from bench.report.figures.chart import Chart
-from bench.report.markdown import thousands
 from bench.report.page import Cell, Figure, Manifest, Page, Part, Table, behind, cells, grid
-from bench.report.verdicts import claims
-from bench.report.verdicts.verdict import Verdict, judge_exact
-from bench.spec import Arch, parse_arch
+from bench.report.render import markdown, terminal
+from bench.report.render.markdown import thousands
+from bench.report.sections import claims as asked
+from bench.report.sections import manifest
 from bench.studies.complexity import ARCHS, KNOWN_DIFFERENCES, PUBLISHED_FLOPS, PUBLISHED_PARAMETERS
+from bench.verdicts import claims, published
+from bench.verdicts.numbers import Verdict, judge_exact
+from models.arch import Arch, parse_arch
 
 FORMAT = 2
 
@@ -107,7 +109,7 @@ def regressions(counted: dict[str, Cost], committed: dict[str, Cost]) -> list[st
 
 
 def _closed_form(name: str, cost: Cost) -> str:
-    from bench.measure.closed_form import count
+    from bench.measure.counts.closed_form import count
 
     other = count(parse_arch(name))
     return (
@@ -217,7 +219,7 @@ def page(costs: dict[str, Cost], by: Made | None = None) -> Page:
                 "What the paper prints against what is counted; on the line they are the same.",
                 lambda: _against(counted),
             ),
-            *claims.section(claims.exact(costs), whole=True),
+            *asked.section(claims.exact(costs), whole=True),
             *_conventions(costs),
         ],
     )

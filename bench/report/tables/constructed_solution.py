@@ -8,21 +8,23 @@ from statistics import fmean
 from typing import Any
 
 from bench.files import read_json
-from bench.inside import Extension
-from bench.report import manifest, terminal
 from bench.report.figures.chart import GREY, TEST, Axis, Chart, Panel, Series, Style, colour
 from bench.report.figures.curves import BOTH, SEEDS_DRAWN, of_seeds, unit_of
-from bench.report.markdown import thousands
 from bench.report.page import Cell, Figure, Page, Section, Table, behind, cells
-from bench.report.runs import Found, mean_and_spread, net, provenance, sentences, verdict_cell
+from bench.report.render import terminal
+from bench.report.render.markdown import thousands
+from bench.report.sections import claims as asked
+from bench.report.sections import manifest
+from bench.report.sections.runs import Found, mean_and_spread, provenance, sentences, verdict_cell
+from bench.report.sections.titles import SEEDS, measured, not_theirs, titled, to_fill
 from bench.report.tables.cifar_depth import QUANTITIES, judge, paper_cells
-from bench.report.tables.inside import SEEDS, measured, not_theirs, titled, to_fill
-from bench.report.variant import PAPER, Variant
-from bench.report.verdicts import claims
-from bench.spec import Arch
-from bench.store import Finished
+from bench.runs.derived import Extension
+from bench.runs.finished import Finished
 from bench.studies import constructed_solution as study
 from bench.studies.cifar_depth import choices, deviations
+from bench.studies.variant import PAPER, Variant
+from bench.verdicts import claims
+from models.arch import Arch
 
 TABLE = "constructed_solution"
 
@@ -135,7 +137,7 @@ def _cells(row: Row, variant: Variant) -> tuple[Cell, ...]:
     word = "" if row.test_errors else "diverged" if row.runs else "missing"
     verdict = verdict_cell(judge(row.arch, row.test_errors, variant)) if row.trained else Cell("")
     found = cells(
-        net(row.arch),
+        row.arch.title,
         row.how,
         Cell(mean_and_spread(row.train_errors) or word, word),
         Cell(mean_and_spread(row.test_errors) or word, word),
@@ -144,7 +146,7 @@ def _cells(row: Row, variant: Variant) -> tuple[Cell, ...]:
         str(len(row.test_errors)) if row.test_errors else "",
         "; ".join(row.iterations),
     )
-    title, again = f"{net(row.arch)}, {row.how}", f"{variant.command(TABLE)} --only {row.name}"
+    title, again = f"{row.arch.title}, {row.how}", f"{variant.command(TABLE)} --only {row.name}"
     if not row.runs:
         return behind(found, manifest.of_nothing(title, again, None), (2, 3, 5))
     again += f" --seeds {1 + max(run.spec.seed for run in row.runs)} --force"
@@ -182,7 +184,7 @@ def page(found: Found, variant: Variant) -> Page:
             *([_figure(variant, all_rows, nets)] if trained else []),
             _exactness(nets),
             _seen(all_rows),
-            *claims.section(claims.of_setting(variant.setting(found.runs), TABLE), variant == PAPER),
+            *asked.section(claims.of_setting(asked.of_cifar(variant, found.runs), TABLE), variant == PAPER),
             _definitions(variant),
             *sentences(trained, deviations, choices),
             *provenance([*trained, *(one.extension for one in nets)]),

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean, median
 
-from bench.measure.flow import Chain, backward, chain, forward, of_weights
-from bench.report import manifest, terminal
+from bench.measure.probes.gradients_record import Chain, backward, chain, forward, of_weights
 from bench.report.figures import gradients as pictures
 from bench.report.page import Cell, Figure, Manifest, Page, Part, Picture, Section, Table, behind, cells, grid
-from bench.report.runs import Found, net, provenance
-from bench.report.tables import gradient_findings as findings
-from bench.report.tables.gradient_rows import Row, Run, Variant, number, rows
-from bench.report.tables.inside import measured as section_of
-from bench.report.verdicts import claims
-from bench.spec import Schedule
+from bench.report.render import terminal
+from bench.report.sections import claims as asked
+from bench.report.sections import gradient_findings as findings
+from bench.report.sections import manifest
+from bench.report.sections.gradient_rows import Row, Run, number, rows
+from bench.report.sections.runs import Found, provenance
+from bench.report.sections.titles import measured as section_of
+from bench.runs.spec import Schedule
 from bench.studies import gradients as study
 from bench.studies.gradients import CHAIN, PROBE_IMAGES
+from bench.studies.variant import GradientVariant
+from bench.verdicts import claims
 
 INITIAL = [
     "net", "batch norm", "weights", "runs", "forward: last over first", "a layer", "", "backward: first over last",
@@ -24,7 +27,7 @@ INITIAL = [
 ]  # fmt: skip
 
 
-def _initial(row: Row, variant: Variant) -> tuple[Cell, ...]:
+def _initial(row: Row, variant: GradientVariant) -> tuple[Cell, ...]:
     """Ratios before the first iteration."""
     layers = row.arch.depth - 2  # steps from the first to the last convolution
     ahead, back = row.at(forward, 0), row.at(backward, 0)
@@ -39,7 +42,7 @@ def _initial(row: Row, variant: Variant) -> tuple[Cell, ...]:
 
 
 def _name(row: Row) -> list[str]:
-    return [net(row.arch), "yes" if row.condition.batch_norm else "no", f"He × {row.condition.scale:g}"]
+    return [row.arch.title, "yes" if row.condition.batch_norm else "no", f"He × {row.condition.scale:g}"]
 
 
 def _each(ratio: float | None, layers: int) -> str:
@@ -81,9 +84,9 @@ def _spread(row: Row) -> list[str]:
     return found
 
 
-def _manifest(row: Row, variant: Variant) -> Manifest:
+def _manifest(row: Row, variant: GradientVariant) -> Manifest:
     """What stands behind the row."""
-    title = f"{net(row.arch)}, {row.condition.label}, schedule {variant.schedule}"
+    title = f"{row.arch.title}, {row.condition.label}, schedule {variant.schedule}"
     only = study.run(row.arch, row.condition, variant.schedule, variant.dataset, 0).name
     if not row.runs:
         return manifest.of_nothing(title, f"{variant.command()} --only {only}", None)
@@ -92,11 +95,11 @@ def _manifest(row: Row, variant: Variant) -> Manifest:
     return manifest.of_runs(title, row.runs, quantities, lambda spec: [], lambda spec: [], again)
 
 
-def _initials(all_rows: Sequence[Row], variant: Variant) -> Table:
+def _initials(all_rows: Sequence[Row], variant: GradientVariant) -> Table:
     return Table(INITIAL, [_initial(row, variant) for row in all_rows], (3, 4, 5, 7, 8, 10), (0, 1, 2, 4, 6, 7, 9))
 
 
-def render_terminal(found: Found, variant: Variant) -> str:
+def render_terminal(found: Found, variant: GradientVariant) -> str:
     """The columns that fit a terminal: at initialisation."""
     return terminal.render(_initials(rows(found, variant), variant))
 
@@ -108,7 +111,7 @@ TITLES: dict[Schedule, str] = {
 }
 
 
-def page(found: Found, variant: Variant) -> Page:
+def page(found: Found, variant: GradientVariant) -> Page:
     all_rows = rows(found, variant)
     shown = [row for row in all_rows if row.runs]
     runs = [run for row in shown for run in row.runs]
@@ -132,7 +135,7 @@ def page(found: Found, variant: Variant) -> Page:
             _initials(all_rows, variant),
             "*A layer*: the factor which, over all layers, makes the ratio before it: what a is in the chain below.",
             *(_trained(shown) if runs else []),
-            *claims.section(claims.of_setting(variant.setting(found)), variant.comparable),
+            *asked.section(claims.of_setting(asked.of_gradients(variant, found)), variant.comparable),
             *_chain(),
             _definitions(),
             *_cost(shown),
@@ -150,7 +153,7 @@ def _trained(shown: Sequence[Row]) -> list[Part]:
     ]
 
 
-def _figures(shown: Sequence[Row], variant: Variant) -> list[Part]:
+def _figures(shown: Sequence[Row], variant: GradientVariant) -> list[Part]:
     heading = "" if variant.comparable else TITLES[variant.schedule].split(", ", 1)[1]
     heading += "" if variant.dataset == "cifar10" else f", images: {variant.dataset}"
     return [

@@ -9,11 +9,12 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.files import read_json, write_json
-from bench.report import manifest, markdown, terminal
 from bench.report.page import Cell, Page, Section, Table, behind, cells, grid
-from bench.spec import parse_arch
+from bench.report.render import markdown, terminal
+from bench.report.sections import manifest
 from bench.studies.cifar_depth import PAPER
-from bench.training.saving import seconds_between
+from bench.training.checkpoint_interval import seconds_between
+from models.arch import parse_arch
 
 FORMAT = 1
 

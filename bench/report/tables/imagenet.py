@@ -2,88 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
-from bench import changes
-from bench.changes import Changes
 from bench.errors import UserError
-from bench.measure.estimate import Estimator
-from bench.report import manifest, markdown, published, terminal
+from bench.measure.counts.estimate import Estimator
 from bench.report.figures import curves, points
 from bench.report.figures.chart import Chart
-from bench.report.markdown import thousands
 from bench.report.page import Cell, Figure, Manifest, Page, Part, Section, Table, behind, cells, grid
-from bench.report.runs import (
+from bench.report.render import markdown, terminal
+from bench.report.render.markdown import thousands
+from bench.report.sections import claims as asked
+from bench.report.sections import manifest
+from bench.report.sections.runs import (
     MATCH,
     SAMPLING,
     difference,
     mean_and_spread,
-    net,
     other_images,
     provenance,
     sentences,
     verdict_cell,
 )
 from bench.report.tables import third_party
-from bench.report.verdicts import claims
-from bench.report.verdicts.verdict import MISSING, Verdict, judge_errors
-from bench.scores import Evaluation
-from bench.spec import Arch, RunSpec, Schedule, parse_arch
-from bench.store import FinishedRun
-from bench.studies.imagenet import Study, choices, deviations, recipe, runs
+from bench.runs.finished import FinishedRun
+from bench.runs.scores import Evaluation
+from bench.studies.imagenet import Study, choices, deviations
+from bench.studies.variant import ImageNetVariant
+from bench.verdicts import claims, published
+from bench.verdicts.numbers import MISSING, Verdict, judge_errors
+from models.arch import Arch, parse_arch
 
 GPUS = (1, 8, 32)
 IMAGES = 50_000
 """Validation images of ImageNet, on which the paper's numbers are."""
-
-
-@dataclass(frozen=True)
-class Variant:
-    """What separates one page of a table from another: the schedule and the images."""
-
-    study: Study
-    schedule: Schedule
-    dataset: str = "imagenet"
-    classes: int = 1000
-    changes: Changes = ()
-    """Fields of the recipe that are not what the study has."""
-
-    @staticmethod
-    def of(study: Study, spec: RunSpec) -> Variant:
-        """The page of a study on which a run stands."""
-        given = spec.imagenet
-        changed = changes.between(recipe(given.schedule, given.classes), given)
-        return Variant(study, given.schedule, spec.dataset, given.classes, changed)
-
-    @property
-    def name(self) -> str:
-        parts = [self.study.name]
-        parts += [self.schedule] if self.schedule != "paper" else []
-        parts += [self.dataset] if self.dataset != "imagenet" else []
-        return ".".join([*parts, *(f"{name}={value}" for name, value in self.changes)])
-
-    @property
-    def comparable(self) -> bool:
-        """Whether its errors may be held against the paper's."""
-        return self.schedule == "paper" and self.dataset == "imagenet" and changes.comparable(self.changes)
-
-    def specs(self, seeds: int = 1) -> tuple[RunSpec, ...]:
-        found = runs(self.study, self.schedule, seeds, self.dataset, self.classes)
-        return tuple(replace(spec, recipe=changes.apply(spec.recipe, self.changes)) for spec in found)
-
-    def command(self) -> str:
-        """The command that runs the nets of a page."""
-        words = f"python bench/run.py --table {self.study.name}"
-        words += f" --schedule {self.schedule}" if self.schedule != "paper" else ""
-        words += " --dataset imagefolder" if self.dataset != "imagenet" else ""
-        return f"{words}{changes.words(self.changes)} --cluster slurm --data DIR"
-
-    def setting(self, finished: Mapping[str, FinishedRun]) -> claims.Setting:
-        """What the claims of this table are judged under."""
-        specs = {spec.arch: spec for spec in self.specs()}
-        return claims.Setting(self.study.name, self.schedule, self.comparable, lambda arch: specs[arch], finished)
 
 
 @dataclass(frozen=True)
@@ -103,7 +56,7 @@ class Row:
         return next(score.images for run in self.runs if (score := run.evaluation.get(protocol)))
 
 
-def rows(finished: dict[str, FinishedRun], variant: Variant) -> list[Row]:
+def rows(finished: dict[str, FinishedRun], variant: ImageNetVariant) -> list[Row]:
     """A row for each net of the table."""
     found: dict[Arch, list[FinishedRun]] = {arch: [] for arch in variant.study.archs}
     wanted = {spec.arch: spec.recipe for spec in variant.specs()}
@@ -114,7 +67,7 @@ def rows(finished: dict[str, FinishedRun], variant: Variant) -> list[Row]:
     return [Row(arch, tuple(sorted(of, key=lambda run: run.spec.seed))) for arch, of in found.items()]
 
 
-def judge(row: Row, variant: Variant, top: int) -> Verdict:
+def judge(row: Row, variant: ImageNetVariant, top: int) -> Verdict:
     """Hold the errors of a row against the paper's, under the table's protocol."""
     errors = row.errors(variant.study.protocol, top)
     if not errors:
@@ -142,8 +95,8 @@ def headers(study: Study) -> list[str]:
     return [*found, "seeds", "ours: top-1, 1-crop", "training error", "iterations"]
 
 
-def _cells(row: Row, variant: Variant) -> tuple[Cell, ...]:
-    found: list[str | Cell] = [net(row.arch)]
+def _cells(row: Row, variant: ImageNetVariant) -> tuple[Cell, ...]:
+    found: list[str | Cell] = [row.arch.title]
     for top in (1, 5) if variant.study.top5 else (1,):
         number, verdict = _number(variant.study, row.arch, top), judge(row, variant, top)
         errors, protocol = row.errors(variant.study.protocol, top), variant.study.protocol
@@ -172,9 +125,9 @@ def _printed(number: published.PublishedNumber | None) -> Cell:
     return Cell(number.printed, manifest=manifest.of_paper(number, third_party.beside(number.id)))
 
 
-def _manifest(row: Row, variant: Variant) -> Manifest:
+def _manifest(row: Row, variant: ImageNetVariant) -> Manifest:
     """What stands behind the row."""
-    title, again = f"{net(row.arch)}, schedule {variant.schedule}", f"{variant.command()} --only {row.arch.name}"
+    title, again = f"{row.arch.title}, schedule {variant.schedule}", f"{variant.command()} --only {row.arch.name}"
     if not row.runs:
         return manifest.of_nothing(title, again, None)
     quantities: list[tuple[str, Callable[[FinishedRun], float | None]]] = [
@@ -192,7 +145,7 @@ def _tested(run: FinishedRun, protocol: str, top: int) -> float | None:
     return None if score is None else score.top1 if top == 1 else score.top5
 
 
-def table(all_rows: Sequence[Row], variant: Variant) -> Table:
+def table(all_rows: Sequence[Row], variant: ImageNetVariant) -> Table:
     """The paper's table with ours beside it."""
     names = headers(variant.study)
     numeric = [i for i, name in enumerate(names) if i and name != "verdict"]
@@ -200,14 +153,14 @@ def table(all_rows: Sequence[Row], variant: Variant) -> Table:
     return Table(names, [_cells(row, variant) for row in all_rows], numeric, narrow)
 
 
-def render_terminal(finished: dict[str, FinishedRun], variant: Variant) -> str:
+def render_terminal(finished: dict[str, FinishedRun], variant: ImageNetVariant) -> str:
     """The columns that fit a terminal."""
     return terminal.render(table(rows(finished, variant), variant))
 
 
 def render(
     finished: dict[str, FinishedRun],
-    variant: Variant,
+    variant: ImageNetVariant,
     others: Sequence[Evaluation],
     ensembles: Sequence[Evaluation] = (),
 ) -> str:
@@ -217,7 +170,7 @@ def render(
 
 def page(
     finished: dict[str, FinishedRun],
-    variant: Variant,
+    variant: ImageNetVariant,
     others: Sequence[Evaluation],
     ensembles: Sequence[Evaluation] = (),
 ) -> Page:
@@ -239,7 +192,7 @@ def page(
             _sampling(variant),
             _to_fill(all_rows, variant),
             _cited(study),
-            *claims.section(claims.of_setting(variant.setting(finished)), variant.comparable),
+            *asked.section(claims.of_setting(asked.of_imagenet(variant, finished)), variant.comparable),
             third_party.WHERE if variant.dataset == "imagenet" and study.protocol == "10-crop" else "",
             *(_ensembles(ensembles) if study.protocol == "multi-scale" else []),
             *(_figures(variant, all_rows) if members else []),
@@ -262,7 +215,7 @@ def _skipped(runs_shown: Sequence[FinishedRun]) -> list[Part]:
     return [Section("Images left out because they cannot be decoded", ["\n".join(lines)])] if lines else []
 
 
-def _how_to_read(variant: Variant) -> str:
+def _how_to_read(variant: ImageNetVariant) -> str:
     if variant.comparable:
         return f"{MATCH} The three protocols are never mixed: 1-crop stands beside for comparison with other projects."
     return (
@@ -271,7 +224,7 @@ def _how_to_read(variant: Variant) -> str:
     )
 
 
-def _sampling(variant: Variant) -> str:
+def _sampling(variant: ImageNetVariant) -> str:
     """What the number of test images leaves open, said of the paper's own numbers where the images are its."""
     text = f"The paper's are of one run each. *Difference*: ours minus the paper's. *Other images*: {SAMPLING}"
     if variant.dataset != "imagenet":
@@ -282,7 +235,7 @@ def _sampling(variant: Variant) -> str:
     return f"{text} {thousands(IMAGES)} images leave {leaves}."
 
 
-def _to_fill(all_rows: Sequence[Row], variant: Variant) -> str:
+def _to_fill(all_rows: Sequence[Row], variant: ImageNetVariant) -> str:
     if all(row.runs for row in all_rows):
         return ""
     return f"What is missing is filled by `{variant.command()}`, one row alone with `--only`."
@@ -319,7 +272,7 @@ def _ensembles(ensembles: Sequence[Evaluation]) -> list[Part]:
     ]
 
 
-def _figures(variant: Variant, all_rows: Sequence[Row]) -> list[Figure]:
+def _figures(variant: ImageNetVariant, all_rows: Sequence[Row]) -> list[Figure]:
     """Fig. 4 of the table that it belongs to, and ours against the paper's."""
     theirs, heading, drawn = variant.dataset == "imagenet", _heading(variant), []
     bottom, top = (20, 60) if variant.comparable else (0, 100)
@@ -349,7 +302,7 @@ def _figures(variant: Variant, all_rows: Sequence[Row]) -> list[Figure]:
     return drawn
 
 
-def _against(variant: Variant, all_rows: Sequence[Row]) -> Chart:
+def _against(variant: ImageNetVariant, all_rows: Sequence[Row]) -> Chart:
     panels = []
     for top in (1, 5) if variant.study.top5 else (1,):
         found = []
@@ -357,12 +310,12 @@ def _against(variant: Variant, all_rows: Sequence[Row]) -> Chart:
             number, ours = _number(variant.study, row.arch, top), points.value(row.errors(variant.study.protocol, top))
             paper = points.Value(number.number) if number else None
             word = judge(row, variant, top).word
-            found.append(points.Point(net(row.arch), row.arch.depth, row.arch.residual, ours, paper, word))
+            found.append(points.Point(row.arch.title, row.arch.depth, row.arch.residual, ours, paper, word))
         panels.append(points.against_published(f"top-{top} error, {variant.study.protocol}", "%", found))
     return Chart(panels, _heading(variant))
 
 
-def _heading(variant: Variant) -> str:
+def _heading(variant: ImageNetVariant) -> str:
     """What separates these runs from the paper's, in a line; nothing where they may be held against it."""
     if variant.comparable:
         return ""
@@ -396,14 +349,14 @@ def _elsewhere(others: Sequence[Evaluation]) -> list[Part]:
     return [Section("Weights from elsewhere", [said, grid(lines, names, (3, 4, 5, 6))])] if lines else []
 
 
-def _cost(finished: dict[str, FinishedRun], variant: Variant) -> list[Part]:
+def _cost(finished: dict[str, FinishedRun], variant: ImageNetVariant) -> list[Part]:
     """GPU-hours of each row, from measured speeds where there are some."""
     estimator = Estimator("cuda", [run for run in finished.values() if run.spec.arch.family == "imagenet"])
     lines, sources = [], dict[str, None]()
     for spec in variant.specs():
         estimate = estimator(spec)
         sources[estimate.source] = None
-        lines.append([net(spec.arch), *(f"{estimate.hours / gpus:,.0f}" for gpus in GPUS)])
+        lines.append([spec.arch.title, *(f"{estimate.hours / gpus:,.0f}" for gpus in GPUS)])
     hours = grid(lines, ["one run", *(f"hours on {gpus} GPU{'s' if gpus > 1 else ''}" for gpus in GPUS)], (1, 2, 3))
     said = f"GPU-hours {'; '.join(sources)}; divided by the number of GPUs, as if nothing were lost between them."
     return [Section("Cost", [hours, said])]

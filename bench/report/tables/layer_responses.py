@@ -9,23 +9,26 @@ from functools import cached_property
 from statistics import fmean, median, stdev
 
 from bench.files import read_json
-from bench.measure import magnitudes
-from bench.measure.magnitudes import CHOICES, OURS, Magnitudes
-from bench.report import manifest, published, terminal
+from bench.measure.probes import responses_record
+from bench.measure.probes.responses_record import CHOICES, OURS, Magnitudes
 from bench.report.figures.responses import figure_7
 from bench.report.page import Cell, Figure, Manifest, Page, Part, Section, Table, behind, cells, grid
-from bench.report.runs import Found, difference, mean_and_spread, net, provenance, sentences, verdict_cell
-from bench.report.tables.inside import SEEDS, titled, to_fill
-from bench.report.tables.inside import measured as section_of
-from bench.report.variant import PAPER, Variant
-from bench.report.verdicts import claims
-from bench.report.verdicts.claims import Setting
-from bench.report.verdicts.verdict import CONFIDENCE, FEWEST_RUNS, MISSING, Verdict
-from bench.spec import Arch
-from bench.store import FinishedRun, RunFolder
+from bench.report.render import terminal
+from bench.report.sections import claims as asked
+from bench.report.sections import manifest
+from bench.report.sections.runs import Found, difference, mean_and_spread, provenance, sentences, verdict_cell
+from bench.report.sections.titles import SEEDS, titled, to_fill
+from bench.report.sections.titles import measured as section_of
+from bench.runs.finished import FinishedRun
+from bench.runs.folder import RunFolder
 from bench.studies import layer_responses as study
 from bench.studies.cifar_depth import choices, deviations
 from bench.studies.layer_responses import ARCHS, published_id
+from bench.studies.variant import PAPER, Variant
+from bench.verdicts import claims, published
+from bench.verdicts.claims import Setting
+from bench.verdicts.numbers import CONFIDENCE, FEWEST_RUNS, MISSING, Verdict
+from models.arch import Arch
 
 TABLE = "layer_responses"
 READING_ERROR = 0.006
@@ -48,7 +51,7 @@ class Row:
     def measured(self) -> list[Magnitudes]:
         """What was measured of each run."""
         return [
-            magnitudes.read(study.responses(run.spec), folder)
+            responses_record.read(study.responses(run.spec), folder)
             for run, folder in zip(self.runs, self.folders, strict=True)
         ]
 
@@ -119,7 +122,7 @@ def _cells(row: Row, variant: Variant) -> tuple[Cell, ...]:
     ours, papers, verdict = row.means(), row.papers(), judge(row, variant)
     number = published.load()[published_id(row.arch)] if row.arch in ARCHS else None
     found = cells(
-        net(row.arch),
+        row.arch.title,
         str(row.arch.depth - 1),
         Cell(f"{number.number:.2f}", manifest=manifest.of_paper(number, None)) if number else "not in the paper",
         mean_and_spread(ours) or ("diverged" if row.diverged else "missing"),
@@ -138,7 +141,7 @@ def _three(values: Sequence[float]) -> str:
 
 def _manifest(row: Row, variant: Variant) -> Manifest:
     """What stands behind the row: the trained nets, and where they were measured."""
-    title, again = f"Responses of {net(row.arch)}, schedule {variant.schedule}", variant.command(TABLE)
+    title, again = f"Responses of {row.arch.title}, schedule {variant.schedule}", variant.command(TABLE)
     if not row.runs:
         return manifest.of_nothing(title, f"{again} --only {row.arch.name}", None)
     means = {run.spec.run_id: mean for run, mean in zip(row.runs, row.means(), strict=True)}
@@ -169,7 +172,7 @@ def page(found: Found, variant: Variant) -> Page:
             table(all_rows, variant),
             to_fill(missing, variant, TABLE),
             *([_figure(variant, all_rows)] if runs else []),
-            *claims.section(claims.of_setting(claimed(found, variant), TABLE), variant == PAPER),
+            *asked.section(claims.of_setting(claimed(found, variant), TABLE), variant == PAPER),
             *_choices(all_rows, variant),
             _definitions(all_rows),
             *sentences(runs, deviations, choices),
@@ -181,7 +184,7 @@ def page(found: Found, variant: Variant) -> Page:
 
 def claimed(found: Found, variant: Variant) -> Setting:
     """What the claims of this table are judged under."""
-    return variant.setting(found.runs, found.folders)
+    return asked.of_cifar(variant, found.runs, found.folders)
 
 
 def _how_to_read(variant: Variant) -> str:
@@ -221,7 +224,7 @@ def _choices(all_rows: Sequence[Row], variant: Variant) -> list[Part]:
     for row in shown:
         found, ours = [fmean(row.means(choice)) for choice in CHOICES], fmean(row.means())
         most = max((mean / ours - 1 for mean in found), key=abs)
-        means.append([net(row.arch), *(f"{mean:.2f}" for mean in found), f"{100 * most:+.1f} %"])
+        means.append([row.arch.title, *(f"{mean:.2f}" for mean in found), f"{100 * most:+.1f} %"])
     said = "\n".join(
         f"- *{what}*: " + "; ".join(f"`{name}`: {words}" for name, words in named.items()) + "."
         for what, named in study.CHOICES.items()
@@ -240,7 +243,7 @@ def _choices(all_rows: Sequence[Row], variant: Variant) -> list[Part]:
         for row in compared:
             distances = [distance(row, choice) for choice in CHOICES]
             near = min(distances)
-            far.append([net(row.arch), *(f"**{d:.2f}**" if d == near else f"{d:.2f}" for d in distances)])
+            far.append([row.arch.title, *(f"**{d:.2f}**" if d == near else f"{d:.2f}" for d in distances)])
         caution = "" if variant.comparable else (
             " These are not the paper's nets, so that it cannot tell which choice the paper took."
         )  # fmt: skip

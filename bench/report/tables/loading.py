@@ -8,8 +8,9 @@ from statistics import median
 
 from bench.errors import UserError
 from bench.files import read_json, write_json
-from bench.report import manifest, markdown, terminal
 from bench.report.page import Cell, Page, Table, behind, cells
+from bench.report.render import markdown, terminal
+from bench.report.sections import manifest
 
 FORMAT = 1
 

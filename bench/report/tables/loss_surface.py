@@ -8,19 +8,21 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from bench.files import read_json
-from bench.measure import basin
-from bench.measure.basin import Surface
-from bench.report import manifest, terminal
+from bench.measure.probes import surface_record
+from bench.measure.probes.surface_record import NOTHING_LEFT, RAYS, Surface
 from bench.report.figures import surfaces as pictures
-from bench.report.markdown import thousands
 from bench.report.page import Cell, Figure, Manifest, Page, Picture, Section, Table, behind, cells, grid
-from bench.report.runs import Found, mean_and_spread, net, provenance, sentences
-from bench.report.tables.inside import SEEDS, measured, titled, to_fill
-from bench.report.variant import PAPER, Variant
-from bench.spec import Arch, RunSpec
-from bench.store import FinishedRun
+from bench.report.render import terminal
+from bench.report.render.markdown import thousands
+from bench.report.sections import manifest
+from bench.report.sections.runs import Found, mean_and_spread, provenance, sentences
+from bench.report.sections.titles import SEEDS, measured, titled, to_fill
+from bench.runs.finished import FinishedRun
+from bench.runs.spec import RunSpec
 from bench.studies import loss_surface as study
 from bench.studies.cifar_depth import choices, deviations
+from bench.studies.variant import PAPER, Variant
+from models.arch import Arch
 
 TABLE = "loss_surface"
 
@@ -56,7 +58,7 @@ def _row(found: Found, variant: Variant, arch: Arch) -> Row:
     for run in begun:
         for kind, members in of_kind.items():
             mine = tuple(part for part in study.surface(run.spec) if part.grid.kind == kind)
-            if (surface := basin.load(mine, *found.folders)) is not None:
+            if (surface := surface_record.load(mine, *found.folders)) is not None:
                 members.append(surface)
     diverged = bool(runs) and all(run.result.status == "diverged" for run in runs)
     return Row(arch, tuple(begun), tuple(of_kind["lines"]), tuple(of_kind["plane"]), diverged)
@@ -76,7 +78,7 @@ Number = Callable[[Surface], float | None]
 
 
 def _radius(level: Callable[[float], float]) -> Number:
-    return lambda surface: basin.radius(surface, level)
+    return lambda surface: surface_record.radius(surface, level)
 
 
 HEADERS = [
@@ -91,17 +93,17 @@ def _cells(row: Row, variant: Variant) -> tuple[Cell, ...]:
     lines, planes = row.lines, row.planes
     if not row.surfaces:
         word = "diverged" if row.diverged else "missing"
-        return cells(net(row.arch), Cell(word, word, manifest=_manifest(row, variant)), *[""] * 8, _points(row))
+        return cells(row.arch.title, Cell(word, word, manifest=_manifest(row, variant)), *[""] * 8, _points(row))
     found = cells(
-        net(row.arch),
+        row.arch.title,
         mean_and_spread([surface.loss for surface in lines or planes], 3),
         mean_and_spread([surface.error for surface in lines or planes]),
-        _number(lines, _radius(basin.doubled)),
-        _number(planes, _radius(basin.doubled)),
-        _number(lines, _radius(basin.one_more)),
-        _number(planes, _radius(basin.one_more)),
-        _number(lines, basin.roughness),
-        _number(planes, basin.roughness),
+        _number(lines, _radius(surface_record.doubled)),
+        _number(planes, _radius(surface_record.doubled)),
+        _number(lines, _radius(surface_record.one_more)),
+        _number(planes, _radius(surface_record.one_more)),
+        _number(lines, surface_record.roughness),
+        _number(planes, surface_record.roughness),
         str(max(len(lines), len(planes))),
         _points(row),
     )
@@ -127,7 +129,7 @@ def _number(surfaces: Sequence[Surface], of: Number) -> str:
 
 def _manifest(row: Row, variant: Variant) -> Manifest:
     """What stands behind a row: the parts of its surfaces. What was trained is told with the runs."""
-    title, again = f"The loss around {net(row.arch)}", f"{variant.command(TABLE)} --only {row.arch.name}"
+    title, again = f"The loss around {row.arch.title}", f"{variant.command(TABLE)} --only {row.arch.name}"
     if not row.surfaces:
         return manifest.of_nothing(title, again, None)
     seeds = 1 + max(run.spec.seed for run in row.runs)
@@ -225,7 +227,7 @@ def _seen(all_rows: Sequence[Row]) -> str:
             if plain.arch.residual or not other.arch.residual or plain.arch.depth != other.arch.depth:
                 continue
             pairs = zip((plain, other), (one_more(plain), one_more(other)), strict=True)
-            far = [f"{net(row.arch)} {'beyond the grid' if math.isinf(r) else f'{r:.2f}'}" for row, r in pairs if r]
+            far = [f"{row.arch.title} {'beyond the grid' if math.isinf(r) else f'{r:.2f}'}" for row, r in pairs if r]
             if len(far) == 2:
                 said.append(" and ".join(far))
     if not said:
@@ -237,7 +239,7 @@ def _seen(all_rows: Sequence[Row]) -> str:
 
 def one_more(row: Row) -> float | None:
     """How far one can go along random lines before the loss is one nat higher: the mean over seeds of each one's median."""
-    found = [basin.radius(surface, basin.one_more) for surface in row.lines]
+    found = [surface_record.radius(surface, surface_record.one_more) for surface in row.lines]
     return fmean(found) if found else None
 
 
@@ -254,11 +256,11 @@ def _definitions(variant: Variant) -> Section:
         f"to (`statistics={lines.statistics}`), as Li et al. have it. The draws (`seed={lines.seed}`) are the same for a plain "
         "net and the residual net of its depth.",
         "*Loss doubles at*: how far one can go before the loss has doubled, the median over all ways out: both ways along each "
-        f"line, {basin.RAYS} rays of the plane. It is relative to what the net has reached: a net that has learnt nothing is "
+        f"line, {RAYS} rays of the plane. It is relative to what the net has reached: a net that has learnt nothing is "
         "flat by this measure, so that nets of very different loss must not be compared by it.",
         "*One nat more at*: the same until the loss is one nat higher, which compares nets of different loss.",
         "*Roughness*: of all ups and downs of the logarithm of the loss between neighbouring points, going outwards, the share "
-        f"of the downs. 0 is a bowl; 50 is as much down as up. Losses count up to {basin.NOTHING_LEFT:g} nats. It depends on "
+        f"of the downs. 0 is a bowl; 50 is as much down as up. Losses count up to {NOTHING_LEFT:g} nats. It depends on "
         "how fine the grid is, and compares nets on the same grid.",
         f"{SEEDS}; a seed trains anew, and keeps the directions.",
     )

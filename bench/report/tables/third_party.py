@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 
-from bench.report import markdown, published, terminal
 from bench.report.figures import points
 from bench.report.figures.chart import Chart
 from bench.report.page import Cell, Figure, Page, Part, Table, cells, grid
+from bench.report.render import markdown, terminal
+from bench.verdicts import published
 
 SAME, OTHER = "same protocol", "another protocol"
 WHERE = "What others report stands beside the paper's in [a table of its own](third_party.md), each with its protocol."

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from bench.measure.ceilings import Ceilings, least_bytes, multiply_adds
-from bench.measure.settings import WHOLE, WHOLES, WholeRun, settings
-from bench.report import manifest, markdown, terminal
+from bench.measure.speed.ceilings import Ceilings, least_bytes, multiply_adds
+from bench.measure.speed.records import THIRD_MINUTE, Machine, Session, Speed, label
+from bench.measure.speed.settings import WHOLE, WHOLES, WholeRun, settings
 from bench.report.figures import throughput as picture
 from bench.report.page import Cell, Manifest, Page, Part, Picture, Table, behind, cells, grid
-from bench.report.speeds import THIRD_MINUTE, Machine, Session, Speed, label
+from bench.report.render import markdown, terminal
+from bench.report.sections import manifest
 
 COMMAND = "python bench/run.py --table throughput --publish"
 WHOLE_COMMAND = f"python bench/run.py --table throughput --only '{WHOLE}*' --publish"

@@ -6,21 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from bench.measure.beginning import first_below
-from bench.report import manifest, terminal
+from bench.measure.probes.first_learning import first_below
 from bench.report.figures.chart import Axis, Chart, Panel, Series, Style
 from bench.report.figures.curves import BOTH, SEEDS_DRAWN, of_seeds, unit_of
-from bench.report.markdown import thousands
 from bench.report.page import Cell, Figure, Page, Table, behind, cells
-from bench.report.runs import Found, mean_and_spread, net, provenance, sentences, verdict_cell
+from bench.report.render import terminal
+from bench.report.render.markdown import thousands
+from bench.report.sections import claims as asked
+from bench.report.sections import manifest
+from bench.report.sections.runs import Found, mean_and_spread, provenance, sentences, verdict_cell
+from bench.report.sections.titles import SEEDS, measured, not_theirs, titled, to_fill
 from bench.report.tables.cifar_depth import QUANTITIES, judge, paper_cells
-from bench.report.tables.inside import SEEDS, measured, not_theirs, titled, to_fill
-from bench.report.variant import PAPER, Variant
-from bench.report.verdicts import claims
-from bench.spec import Arch, RunSpec
-from bench.store import FinishedRun
+from bench.runs.finished import FinishedRun
+from bench.runs.spec import RunSpec
 from bench.studies import warmup as study
 from bench.studies.cifar_depth import choices, deviations
+from bench.studies.variant import PAPER, Variant
+from bench.verdicts import claims
+from models.arch import Arch
 
 TABLE = "warmup"
 LEVELS = (90.0, 80.0)
@@ -99,7 +102,7 @@ def _cells(row: Row, variant: Variant) -> tuple[Cell, ...]:
     ended = [thousands(run.result.warmup_ended) for run in row.runs if run.result.warmup_ended is not None]
     word = "" if errors else "diverged" if row.runs else "missing"
     found = cells(
-        net(row.arch),
+        row.arch.title,
         rate,
         *(_between(row.below(level)) for level in LEVELS),
         ", ".join(ended),
@@ -110,7 +113,7 @@ def _cells(row: Row, variant: Variant) -> tuple[Cell, ...]:
         str(len(errors)) if errors else "",
         " + ".join(thousands(count) for count in sorted({run.result.iterations for run in row.runs})),
     )
-    title = f"{net(row.arch)} {'with' if row.warm else 'without'} warm-up, schedule {variant.schedule}"
+    title = f"{row.arch.title} {'with' if row.warm else 'without'} warm-up, schedule {variant.schedule}"
     again = f"{variant.command(TABLE)} --only {row.arch.name}"
     if not row.runs:
         return behind(found, manifest.of_nothing(title, again, None), (6, 7))
@@ -138,7 +141,7 @@ def page(found: Found, variant: Variant) -> Page:
     """The page of these runs."""
     all_rows = rows(found, variant)
     members = [run for row in all_rows for run in row.runs]
-    judged = claims.of_setting(variant.setting(found.runs))
+    judged = claims.of_setting(asked.of_cifar(variant, found.runs))
     return Page(
         variant.page(TABLE),
         titled("Warm-up: a low learning rate at the start", variant),
@@ -151,7 +154,7 @@ def page(found: Found, variant: Variant) -> Page:
             to_fill(not all(row.runs for row in all_rows), variant, TABLE),
             *([_figure(variant, all_rows)] if members else []),
             _seen(all_rows),
-            *claims.section([one for one in judged if one.claim.id in CLAIMS], variant == PAPER),
+            *asked.section([one for one in judged if one.claim.id in CLAIMS], variant == PAPER),
             measured(
                 "*Training error*: over the images between two evaluation points, augmented, as the net saw them while it "
                 "learnt.",
@@ -210,7 +213,7 @@ def _seen(all_rows: Sequence[Row]) -> str:
         errors = [fmean(v) if (v := row.values("test_error")) else None for row in (warm, cold)]
         if errors[0] is not None and errors[1] is not None:
             said.append(
-                f"Without the warm-up {net(warm.arch)} ends {errors[1] - errors[0]:+.2f} points of test error from where it "
+                f"Without the warm-up {warm.arch.title} ends {errors[1] - errors[0]:+.2f} points of test error from where it "
                 "ends with it, in the mean over the seeds shown."
             )
     return " ".join(said)

@@ -1,0 +1,1 @@
+"""What a person types: options, plans, tables, and what each subcommand does."""

@@ -1,0 +1,1 @@
+"""Where a run computes: precision, processes, lanes of a GPU, the environment."""

@@ -1,0 +1,1 @@
+"""Results that move between machines: validated, packed, merged."""

@@ -1,0 +1,1 @@
+"""What is counted of a net: parameters and multiply-adds."""

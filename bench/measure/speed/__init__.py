@@ -1,0 +1,1 @@
+"""How fast nets train and are tested."""

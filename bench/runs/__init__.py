@@ -1,0 +1,1 @@
+"""Runs: identity, folder, result, provenance."""

@@ -1,0 +1,219 @@
+"""The folder of a run: `results/<run_id>/{spec.json, metrics.jsonl, checkpoint.pt, result.json, provenance.json}`.
+
+What is done with the nets of runs has a folder of the same kind; a measurement has `points.jsonl` and no checkpoint.
+
+Every file is written whole or not at all. Reading is strict: what is not whole and of this version is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from bench.errors import Busy, UserError
+from bench.files import read_json, read_lines, write_json, write_lines, write_probe
+from bench.runs.derived import from_json
+from bench.runs.spec import FORMAT, Spec
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a finished run measured. Errors in percent, of the last iterate unless the name says otherwise."""
+
+    run_id: str
+    status: Literal["done", "diverged"]
+    iterations: int
+    """Iterations completed."""
+    test_error: float | None
+    test_error_best: float | None
+    """Lowest over the evaluation points, chosen on the test set: optimistic, for comparison with such numbers only."""
+    test_error_best_iteration: int | None
+    validation_error: float | None
+    test_error_at_best_validation: float | None
+    train_error: float | None
+    """Over the images between the last two evaluation points, augmented, as the net saw them while it learnt."""
+    train_error_full: float | None
+    """Over all training images, not augmented, in evaluation mode, by the last iterate."""
+    train_loss: float | None
+    """Mean cross-entropy over the same images as `train_error`."""
+    test_images: int
+    train_images: int
+    parameters: int
+    warmup_ended: int | None
+    """Iterations done at the warm-up learning rate, None without warm-up."""
+    wall_seconds: float
+    """All attempts together: training, evaluation and checkpoints."""
+    images_per_second: float
+    """Training images over the seconds spent training, without evaluation."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """That a measurement of a trained net is finished; what was measured is in `points.jsonl`."""
+
+    run_id: str
+    status: Literal["done"]
+    points: int
+    weights: str
+    """Digest of the weights of the net: what was measured of different ones is never put together."""
+    wall_seconds: float
+    """Of all attempts, spent on points that were kept."""
+
+    @property
+    def iterations(self) -> int:
+        """Points, as progress counts them."""
+        return self.points
+
+
+R = TypeVar("R", Result, Measured)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The paths of a run are its properties."""
+
+    results: Path
+    run_id: str
+
+    @cached_property
+    def path(self) -> Path:
+        return self.results / self.run_id
+
+    @property
+    def spec(self) -> Path:
+        return self.path / "spec.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint.pt"
+
+    @property
+    def points(self) -> Path:
+        """Of a measurement."""
+        return self.path / "points.jsonl"
+
+    @property
+    def construction(self) -> Path:
+        """What a net extended by identity layers did before it was trained on."""
+        return self.path / "construction.json"
+
+    @property
+    def result(self) -> Path:
+        return self.path / "result.json"
+
+    @property
+    def provenance(self) -> Path:
+        return self.path / "provenance.json"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.path / "evaluation.json"
+
+    @property
+    def heartbeat(self) -> Path:
+        return self.path / "heartbeat.json"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    def finished(self) -> bool:
+        return self.result.exists()
+
+    def begun(self) -> bool:
+        """Whether there is something to go on from."""
+        return self.checkpoint.exists() or self.points.exists()
+
+    def saved(self) -> set[tuple[str, int, int]]:
+        """What there is to go on from, or the result, each file as it is now: one that is written anew is another."""
+        files = [path for path in (self.checkpoint, self.points, self.evaluation, self.result) if path.exists()]
+        return {(path.name, path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
+
+    def clear(self) -> None:
+        """Remove what was computed, to compute it anew."""
+        computed = (self.checkpoint, self.metrics, self.points, self.construction, self.evaluation)
+        for path in (self.result, *computed):
+            path.unlink(missing_ok=True)
+
+    def start(self, spec: Spec) -> None:
+        """Make the folder and write or check its spec. Raises UserError where another spec is there."""
+        if self.spec.exists():
+            if read_spec(self.spec) != spec:
+                raise UserError(f"{self.spec} is of another run than {spec.run_id}: move its folder away")
+        else:
+            write_json(self.spec, spec.to_json())
+
+    @contextlib.contextmanager
+    def locked(self, patience: float = 0) -> Iterator[None]:
+        """Hold the run for this process. Raises Busy where another process holds it for more than `patience` seconds."""
+        from filelock import FileLock, Timeout
+
+        write_probe(self.path)
+        holder = self.path / ".lock.json"
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=patience, poll_interval=0.5)
+        except Timeout:
+            who = json.loads(holder.read_text()) if holder.exists() else {}
+            raise Busy(
+                f"run {self.run_id} is being worked on by process {who.get('pid', '?')} on {who.get('host', '?')}: "
+                "wait for it, or choose other runs with --only"
+            ) from None
+        try:
+            write_json(holder, {"pid": os.getpid(), "host": socket.gethostname()})
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+    def read_result(self) -> Result:
+        """The result. Raises UserError where the file is cut, of another version, or of another run."""
+        return self._read(Result)
+
+    def read_measured(self) -> Measured:
+        """The same of a measurement."""
+        return self._read(Measured)
+
+    def _read(self, kind: type[R]) -> R:
+        data = read_json(self.result)
+        if data.pop("format", None) != FORMAT:
+            raise UserError(f"{self.result} is of another version than {FORMAT}: move its folder away and run again")
+        names = {f.name for f in fields(kind)}
+        if set(data) != names or data["run_id"] != self.run_id:
+            wrong = ", ".join(sorted(set(data) ^ names)) or f"run_id {data['run_id']}"
+            raise UserError(f"{self.result} is damaged ({wrong}): move its folder away and run again")
+        return kind(**data)
+
+    def write_result(self, result: Result | Measured) -> None:
+        write_json(self.result, {"format": FORMAT, **asdict(result)})
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The evaluation points, oldest first."""
+        return read_lines(self.metrics)
+
+    def note(self, **facts: Any) -> None:
+        """Add facts to the run's provenance."""
+        known = read_json(self.provenance) if self.provenance.exists() else {}
+        write_json(self.provenance, {**known, **facts})
+
+    def write_metrics(self, rows: list[dict[str, Any]]) -> None:
+        write_lines(self.metrics, rows)
+
+
+def read_spec(path: Path) -> Spec:
+    """The spec in a file. Raises UserError where it is damaged or of another version."""
+    try:
+        return from_json(read_json(path))
+    except ValueError as error:
+        raise UserError(f"{path} is no spec of this version ({error}): move its folder away") from error

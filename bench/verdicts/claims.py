@@ -1,0 +1,339 @@
+"""Verdicts on the paper's sentences: holds, contradicted, undecided or not run. REPRODUCE.md has the rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Literal
+
+from bench.measure.counts.fvcore_count import Cost
+from bench.runs import overrides
+from bench.runs.finished import Finished, FinishedRun, by_arch
+from bench.runs.spec import RunSpec, Schedule
+from bench.studies.claim import Claim, Comparison, Net, Quantity, Step
+from bench.studies.claims import CLAIMS, of_table
+from bench.verdicts import hypothesis, published
+from bench.verdicts.hypothesis import ALPHA, Plan, Sample, Sum
+from bench.verdicts.quantities import SOURCES, value
+from models.arch import Arch
+
+Word = Literal["holds", "contradicted", "undecided", "not run"]
+Values = Callable[[Quantity, Net], tuple[float, ...]]
+"""The values of a quantity over the seeds of a net, in order of seed; none where it was not run or not measured."""
+
+CAUTION = 10
+"""Times the paper's spread of seeds that a verdict must survive where a net has no spread of its own."""
+
+
+def papers_spread() -> float:
+    """Standard deviation over seeds, in points, the only one that the paper prints for its nets."""
+    return published.load()["T6/ResNet-110/test_error_std"].number
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A step with the runs that it was tested on."""
+
+    step: Step
+    bound: float
+    samples: tuple[Sample, ...]
+    """With the weights of the step."""
+    assumed: float | None
+    """Spread of a net of fewer than three runs, in the quantity's unit; None: nothing can be assumed."""
+
+    @cached_property
+    def total(self) -> Sum:
+        return hypothesis.add(self.samples, self.assumed)
+
+    @cached_property
+    def p(self) -> float:
+        above = self.step.side == "above"
+        return self.total.p_above(self.bound) if above else self.total.p_below(self.bound)
+
+    @cached_property
+    def p_opposite(self) -> float:
+        above = self.step.side == "above"
+        return self.total.p_below(self.bound) if above else self.total.p_above(self.bound)
+
+    @property
+    def gap(self) -> float:
+        """How far the sum lies on the right side of its bound."""
+        return (self.total.value - self.bound) * (1 if self.step.side == "above" else -1)
+
+    @property
+    def assumes(self) -> bool:
+        return any(sample.assumes for sample in self.samples)
+
+    def plan(self, spread: float, sign: int) -> Plan | None:
+        """The step as further seeds would test it, or with sign -1 its opposite; None where no spread is known."""
+        spreads = []
+        for sample in self.samples:
+            own, _ = sample.spread(None if self.assumed is None else spread)
+            if own == float("inf"):
+                return None
+            if sample.assumes and self.assumed is not None:
+                own = min(own, fmean(sample.values))  # an error near zero hardly spreads by more than itself
+            spreads.append((sample.weight, own))
+        return Plan(sign * self.gap, tuple(spreads))
+
+    def largest_spread(self, level: float, sign: int) -> float | None:
+        """The largest spread to assume with which the step, or with sign -1 its opposite, is shown."""
+        if self.assumed is None:
+            return None
+        turned = sign if self.step.side == "above" else -sign
+        samples = [replace(sample, weight=turned * sample.weight) for sample in self.samples]
+        return hypothesis.largest_spread(samples, turned * self.bound, level)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim with its verdict and what it rests on."""
+
+    claim: Claim
+    word: Word
+    p: float | None = None
+    """Corrected after Holm, of the verdict's direction; None of an exact claim and of one that was not run."""
+    tested: tuple[Tested, ...] = ()
+    """The steps whose nets were all run."""
+    values: Values = lambda quantity, net: ()
+    sign: int = 1
+    """-1 where the runs speak, or lean, against the claim."""
+    level: float = ALPHA
+    """What is left of 5 % for the step that the verdict hangs on, after both corrections."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def closest(self) -> Tested | None:
+        """The step that the verdict hangs on: the one that is shown least."""
+        return max(self.tested, key=lambda tested: tested.p, default=None)
+
+
+def judge(claims: Sequence[Claim], values: Values) -> list[Judged]:
+    """Judge the claims of one table together, in the order given, without notes."""
+    tested = [tuple(t for step in claim.tests if (t := _test(step, values))) for claim in claims]
+    whole = [len(found) == len(claim.tests) for claim, found in zip(claims, tested, strict=True)]
+    shown = hypothesis.holm(
+        [max(t.p for t in found) if all_run else 1.0 for found, all_run in zip(tested, whole, strict=True)]
+    )
+    refuted = hypothesis.holm(
+        [
+            min(1.0, len(claim.tests) * min((t.p_opposite for t in found), default=1.0))
+            for claim, found in zip(claims, tested, strict=True)
+        ]
+    )
+    judged = []
+    for i, claim in enumerate(claims):
+        word: Word = "undecided" if whole[i] else "not run"
+        if shown[i] < ALPHA:
+            word = "holds"
+        elif refuted[i] < ALPHA:
+            word = "contradicted"
+        sign = -1 if word == "contradicted" or (word == "undecided" and any(t.gap < 0 for t in tested[i])) else 1
+        ps = refuted if sign < 0 else shown
+        level = ALPHA / (len(claims) - sum(p < ps[i] for p in ps if p < ALPHA))
+        if sign < 0:
+            level /= len(claim.tests)
+        judged.append(
+            Judged(
+                claim,
+                word,
+                None if word == "not run" else (refuted if word == "contradicted" else shown)[i],
+                tested[i],
+                values,
+                sign,
+                level,
+            )
+        )
+    return judged
+
+
+def explain(judged: Judged, likely_spread: float) -> tuple[str, ...]:
+    """How a claim was read, what its verdict assumes, and how many seeds would decide it.
+
+    `likely_spread`, in points, is what the seeds of an error rate are taken to spread by where they have no spread of their
+    own yet and the question is how many would decide; no verdict rests on it.
+    """
+    notes = [judged.claim.remark] if judged.claim.remark else []
+    if judged.word != "not run":
+        notes += _on_spread(judged)
+    if judged.word == "undecided":
+        notes.append(_on_seeds(judged, likely_spread))
+    return tuple(notes)
+
+
+def _test(step: Step, values: Values) -> Tested | None:
+    """The step on the runs that there are; None where a net has none."""
+    samples = []
+    for weight, net in step.terms:
+        if not (found := values(step.quantity, net)):
+            return None
+        samples.append(Sample(weight, found))
+    assumed = None if SOURCES[step.quantity].top is None else CAUTION * papers_spread()
+    return Tested(step, bound_of(step), tuple(samples), assumed)
+
+
+def bound_of(step: Step) -> float:
+    """The step's bound as a number; a published one is printed as `>60`."""
+    return float(published.load()[step.bound].value.lstrip("<>")) if isinstance(step.bound, str) else step.bound
+
+
+def _on_spread(judged: Judged) -> list[str]:
+    """What was assumed of the spread of seeds, and how much of it the verdict bears."""
+    sign = judged.sign
+    rests = [t for t in judged.tested if t.assumes and t.assumed is not None]
+    if not rests:
+        return []
+    said = (
+        f"Fewer than three runs of a net: its seeds are taken to spread by {rests[0].assumed:g} points, {CAUTION} times "
+        f"the {papers_spread():g} that the paper prints for ResNet-110."
+    )
+    limits = [t.largest_spread(judged.level, sign) for t in rests]
+    found = [limit for limit in limits if limit is not None]
+    others_hold = all(t in rests or t.p < judged.level for t in judged.tested)
+    if sign > 0 and others_hold and len(found) == len(limits):
+        limit = min(found)
+    elif sign < 0 and found:
+        limit = max(found)
+    else:
+        return [said]
+    if judged.word != "undecided":
+        return [said, f"The verdict bears a spread of up to {limit:.2g} points."]
+    verdict = "be contradicted" if sign < 0 else "hold"
+    return [said, f"It would {verdict} if seeds spread by less than {limit:.2g} points."]
+
+
+def _on_seeds(judged: Judged, likely_spread: float) -> str:
+    """How many seeds would decide what is undecided."""
+    tested, level, sign = judged.tested, judged.level, judged.sign
+    plans = [t.plan(likely_spread, sign) for t in tested if sign > 0 or t.gap < 0]
+    known = [plan for plan in plans if plan is not None]
+    if len(known) < len(plans):
+        return "Three runs of each net would give a spread to judge by."
+    if sign > 0:
+        seeds = hypothesis.seeds_to_show(known, level)
+    else:
+        each = [found for plan in known if (found := hypothesis.seeds_to_show([plan], level)) is not None]
+        seeds = min(each, default=None)
+    condition = "if what is seen is true"
+    if any(t.assumes and t.assumed is not None for t in tested):
+        condition += f" and seeds spread by {likely_spread:g} points"
+    about = f"More than {hypothesis.MOST_SEEDS}" if seeds is None else f"About {seeds}"
+    verb = "show" if sign > 0 else "contradict"
+    return f"{about} seeds of each net, in all, would {verb} it, {condition}."
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Runs of one kind: a schedule, images and recipe, under which the claims of a table are judged."""
+
+    table: str
+    schedule: Schedule
+    comparable: bool
+    """Whether its errors may be held against the paper's."""
+    spec: Callable[[Arch], RunSpec]
+    """The run of a net, of any seed."""
+    finished: Mapping[str, Finished[Any]]
+    folders: tuple[Path, ...] = ()
+    """In which what was measured of the nets of runs is looked for."""
+    _runs: dict[Net, tuple[FinishedRun, ...]] = field(default_factory=dict)
+    _values: dict[tuple[Quantity, Net], tuple[float, ...]] = field(default_factory=dict)
+
+    @cached_property
+    def _of_arch(self) -> dict[Arch, list[Finished[Any]]]:
+        return by_arch(self.finished)
+
+    def wanted(self, net: Net, seed: int = 0) -> RunSpec:
+        """The run of a net that claims ask for."""
+        spec = self.spec(net.arch)
+        return replace(spec, recipe=overrides.apply(spec.recipe, net.changes), seed=seed)
+
+    def runs(self, net: Net) -> tuple[FinishedRun, ...]:
+        """The finished runs of a net, seeds in order; none of a net whose change changes nothing here."""
+        if net not in self._runs:
+            wanted = self.wanted(net)
+            of_net = self._of_arch.get(net.arch, ())
+            found = [run for run in of_net if run.spec.recipe == wanted.recipe and run.spec.dataset == wanted.dataset]
+            if net.changes and wanted.recipe == self.spec(net.arch).recipe:
+                found = []
+            self._runs[net] = tuple(sorted(found, key=lambda run: run.spec.seed))
+        return self._runs[net]
+
+    def values(self, quantity: Quantity, net: Net) -> tuple[float, ...]:
+        if (quantity, net) not in self._values:
+            measured = (value(quantity, run, self.folders) for run in self.runs(net))
+            self._values[quantity, net] = tuple(found for found in measured if found is not None)
+        return self._values[quantity, net]
+
+
+def of_setting(setting: Setting, of: str | None = None) -> list[Judged]:
+    """The claims of a table (that of the setting, or another that looks into its runs), judged."""
+    claims = of_table(of or setting.table, setting.schedule)
+    likely = papers_spread() * (1 if setting.comparable else CAUTION)
+    judged = []
+    for found in judge(claims, setting.values):
+        notes = [*explain(found, likely), *_on_divergence(found, setting)]
+        if setting.comparable and found.tested and found.claim.size:
+            notes.append(_on_size(found, found.claim.size))
+        judged.append(replace(found, notes=tuple(notes)))
+    return judged
+
+
+def _on_divergence(judged: Judged, setting: Setting) -> list[str]:
+    counts = {
+        net: sum(run.result.status == "diverged" for run in setting.runs(net))
+        for net in (judged.claim.nets if judged.tested else ())
+    }
+    said = ", ".join(f"{count} of {name(net)}" for net, count in counts.items() if count)
+    return [f"Runs that diverged count as guessing: {said}."] if said else []
+
+
+def _on_size(judged: Judged, id_: str) -> str:
+    """Whether the printed size of a difference fits ours."""
+    printed, first = published.load()[id_], judged.tested[0]
+    if first.assumes:
+        return f"Its size, {printed.printed} points in the paper, is judged from three runs of each net on."
+    half = hypothesis.prediction_half_width(first.samples)
+    fits = "inside" if abs(first.total.value - printed.number) <= half else "outside"
+    return (
+        f"Its size: the paper's {printed.printed} points lie {fits} the 95 % prediction interval of ours, "
+        f"{first.total.value:.2f} ± {half:.2f}."
+    )
+
+
+def exact(costs: Mapping[str, Cost]) -> list[Judged]:
+    """The claims on counted costs, judged without statistics."""
+    judged = []
+    for claim in CLAIMS:
+        if claim.exact:
+            held = [_compare(comparison, costs) for comparison in claim.comparisons]
+            word: Word = "contradicted" if False in held else "not run" if None in held else "holds"
+            judged.append(Judged(claim, word, notes=(claim.remark,) if claim.remark else ()))
+    return judged
+
+
+def counts_of(comparison: Comparison, costs: Mapping[str, Cost]) -> tuple[float | None, float | None]:
+    """Both sides of a comparison; None of a net that was not counted."""
+
+    def count(side: Arch | str) -> float | None:
+        if isinstance(side, str):
+            number = published.load()[side]
+            return number.number * float(number.unit.split()[0])
+        cost = costs.get(side.name)
+        return None if cost is None else float(getattr(cost, comparison.quantity))
+
+    return count(comparison.left), count(comparison.right)
+
+
+def _compare(comparison: Comparison, costs: Mapping[str, Cost]) -> bool | None:
+    left, right = counts_of(comparison, costs)
+    if left is None or right is None:
+        return None
+    return left < right if comparison.relation == "<" else left == right
+
+
+def name(net: Net) -> str:
+    """`ResNet-110`, or `ResNet-110 without warm-up`."""
+    return f"{net.arch.title} {net.words}".strip()

@@ -1,0 +1,240 @@
+"""Does a number reproduce? One word, with the difference from the paper and the 95 % interval of that difference.
+
+- Error rates: a published statistic is one draw, and our n runs say where such a draw would lie. One run: within
+  t * s * sqrt(1 + 1/n) of our mean, s being the spread of our seeds (Student t, n-1 degrees of freedom). The mean of five:
+  Welch's interval. The best of five: the distribution of the lowest of five further runs, given our n.
+- With fewer than three runs s is assumed to be the paper's own 0.16, for ResNet-110, and the verdict says so.
+- The interval of the difference leaves out 0: `better` or `worse`, at any width, so that 5 % of cells cry wolf where
+  nothing differs. It holds 0: `match`, or `undecided` where it reaches over 0.75 points either way.
+- Another statistic, protocol or schedule: `not comparable`. No run: `missing`.
+- Exact quantities (parameters, multiply-adds) `match` when they round to the printed digits, and else `differ`: they have
+  a word of their own, since fewer parameters than printed are not a better reproduction.
+
+tables/calibration.md has how often each word is said, by simulation of the function that judges the tables.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from functools import cache
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from bench.verdicts.published import PublishedNumber
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+ErrorWord = Literal["match", "better", "worse", "undecided"]
+"""What can be said of error rates that may be compared."""
+Word = Literal[ErrorWord, "not comparable", "missing", "differs"]
+"""`differs` is for exact quantities alone, which know no better and worse."""
+ERROR_WORDS: tuple[ErrorWord, ...] = get_args(ErrorWord)
+
+ASSUMED_SPREAD = 0.16
+"""Standard deviation of ResNet-110 over five runs, in points (Table 6): the only spread that the paper prints."""
+FEWEST_RUNS = 3
+"""Runs from which their own spread is taken; with fewer it is assumed."""
+RESOLUTION = 0.75
+"""How far, in points, an interval may reach to either side and still decide that nothing differs."""
+CONFIDENCE = 0.95
+TAIL = (1 - CONFIDENCE) / 2
+ARITHMETIC = 1e-9
+"""What the mean of equal numbers may differ from them by, in points."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`difference` is ours minus the paper's, `interval` its 95 % interval, both in the published unit."""
+
+    word: Word
+    difference: float | None = None
+    interval: tuple[float, float] | None = None
+    note: str = ""
+
+    @property
+    def half_width(self) -> float | None:
+        """How far the interval reaches from the difference; the longer side, where the sides are not equal."""
+        if self.difference is None or self.interval is None:
+            return None
+        return max(self.difference - self.interval[0], self.interval[1] - self.difference)
+
+
+MISSING = Verdict("missing")
+
+
+def rounds_to(printed: str, value: float) -> bool:
+    """Whether `value` prints as `printed` at its number of decimals, halves rounded up: 1.794 as "1.8"."""
+    digits = re.match(r"[\d.]+", printed)
+    if not digits:
+        raise ValueError(f"{printed!r} does not start with a number")
+    wanted = Decimal(digits.group())
+    return Decimal(repr(value)).quantize(Decimal(1).scaleb(wanted.as_tuple().exponent), ROUND_HALF_UP) == wanted  # type: ignore[arg-type]
+
+
+def judge_exact(published: PublishedNumber, count: int) -> Verdict:
+    """Hold a count against the printed digits. The difference is in the published unit."""
+    scale = float(published.unit.split()[0])
+    value = count / scale
+    word: Word = "match" if rounds_to(published.printed, value) else "differs"
+    return Verdict(word, value - published.number)
+
+
+def judge_bound(published: PublishedNumber, ours: Sequence[float]) -> Verdict:
+    """Hold error rates against a published bound such as ">60", which every run has to keep."""
+    if not ours:
+        return MISSING
+    bound = float(published.value.lstrip("<>"))
+    above = published.value.startswith(">")
+    if all((error > bound) == above for error in ours):
+        return Verdict("match")
+    return Verdict("better" if above else "worse", fmean(ours) - bound)
+
+
+def judge_errors(published: PublishedNumber, ours: Sequence[float], published_spread: float | None = None) -> Verdict:
+    """Hold last-iterate error rates of our seeds, in percent, against a published statistic of such error rates.
+
+    `published_spread` is the standard deviation that goes with a published mean. The difference of a published best is that
+    of the median of what our runs predict for it. Raises ValueError as `judge_cells` does.
+    """
+    if not ours:
+        return MISSING
+    if runs_of(published.statistic) is None:
+        return Verdict("not comparable", note=f"The paper's number is of another kind: {published.statistic}.")
+    judged = judge_cells(published.statistic, ours, published.number, published_spread)
+    note = ""
+    if len(ours) < FEWEST_RUNS and published_spread is None:
+        note = f"Spread assumed to be {ASSUMED_SPREAD} points, the one that the paper prints (ResNet-110, CIFAR-10)"
+    elif len(ours) < FEWEST_RUNS:
+        note = f"Spread assumed to be the paper's own {published_spread}, which is of few runs too"
+    word = ERROR_WORDS[int(judged.word)]
+    interval = float(judged.low), float(judged.high)
+    return Verdict(word, float(judged.difference), interval, note and f"{note}: ours are fewer than three.")
+
+
+def runs_of(statistic: str) -> tuple[Literal["run", "mean", "best"], int] | None:
+    """What error rates can be held against, and of how many runs it is: `best of 5 runs`. None for another statistic."""
+    if statistic.startswith("one run") or statistic == "reading off a figure":
+        return "run", 1
+    if several := re.fullmatch(r"(mean|best) of (\d+) runs", statistic):
+        return ("mean" if several[1] == "mean" else "best"), int(several[2])
+    return None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Verdicts on many cells: arrays of one shape."""
+
+    word: NDArray[Any]
+    """Index into ERROR_WORDS, of which the first is `match`."""
+    difference: NDArray[Any]
+    low: NDArray[Any]
+    high: NDArray[Any]
+
+    @property
+    def wide(self) -> NDArray[Any]:
+        """Where the interval reaches over RESOLUTION to a side."""
+        import numpy as np
+
+        reach: NDArray[Any] = np.maximum(self.difference - self.low, self.high - self.difference)
+        return reach > RESOLUTION
+
+
+def judge_cells(
+    statistic: str, ours: ArrayLike, published: ArrayLike, published_spread: ArrayLike | None = None
+) -> Judged:
+    """Judge many cells at once: the one rule, for the tables and for its own calibration.
+
+    `ours` has the error rates of a cell's runs along its last axis; `published`, and with a published mean its standard
+    deviation `published_spread`, one value for each cell. What can be broadcast is. Raises ValueError where there is
+    no run, a number is not finite, a spread negative or missing, or the statistic none that can be judged.
+    """
+    import numpy as np
+
+    runs, number = np.asarray(ours, float), np.asarray(published, float)
+    spread = None if published_spread is None else np.asarray(published_spread, float)
+    if not runs.shape or not runs.shape[-1]:
+        raise ValueError("no run to judge")
+    if not (np.isfinite(runs).all() and np.isfinite(number).all()):
+        raise ValueError("error rates must be finite numbers")
+    centre, below, above = _prediction(statistic, runs, spread)
+    difference = centre - number
+    low, high = difference - below, difference + above
+    judged = Judged(np.zeros(difference.shape, np.int8), *np.broadcast_arrays(difference, low, high))
+    judged.word[judged.wide] = ERROR_WORDS.index("undecided")
+    judged.word[low > ARITHMETIC] = ERROR_WORDS.index("worse")
+    judged.word[high < -ARITHMETIC] = ERROR_WORDS.index("better")
+    return judged
+
+
+def _prediction(statistic: str, ours: NDArray[Any], published_spread: NDArray[Any] | None) -> tuple[NDArray[Any], ...]:
+    """Where our runs let the published statistic lie: its centre, and how far the 95 % interval reaches below and above."""
+    import numpy as np
+    from scipy.stats import norm, t
+
+    found = runs_of(statistic)
+    if found is None:
+        raise ValueError(f"{statistic!r} is no statistic of error rates that can be judged")
+    kind, of = found
+    if (kind == "mean") != (published_spread is not None):
+        raise ValueError(f"{statistic!r} goes {'with' if kind == 'mean' else 'without'} a published spread")
+    n = ours.shape[-1]
+    assumed = n < FEWEST_RUNS
+    mean = ours.mean(-1)
+    spread = np.full_like(mean, ASSUMED_SPREAD) if assumed else ours.std(-1, ddof=1)
+    if kind == "run":
+        quantile = norm.isf(TAIL) if assumed else t.isf(TAIL, n - 1)
+        half = quantile * spread * math.sqrt(1 + 1 / n)
+        return mean, half, half
+    if kind == "best":
+        low, middle, high = best_of(of, n, assumed)
+        return mean + middle * spread, (middle - low) * spread, (high - middle) * spread
+    assert published_spread is not None
+    if not (np.isfinite(published_spread) & (published_spread >= 0)).all():
+        raise ValueError("a published spread must be 0 or more")
+    if assumed:
+        half = t.isf(TAIL, of - 1) * published_spread * math.sqrt(1 / n + 1 / of)
+    else:
+        a, b = spread**2 / n, published_spread**2 / of
+        tiny = np.finfo(float).tiny  # no spread on either side: any freedom will do
+        freedom = np.maximum((a + b) ** 2, tiny) / np.maximum(a**2 / (n - 1) + b**2 / (of - 1), tiny)
+        half = t.isf(TAIL, freedom) * np.sqrt(a + b)
+    return mean, half, half
+
+
+@cache
+def best_of(k: int, n: int, spread_is_known: bool = False) -> tuple[float, float, float]:
+    """The 2.5 %, 50 % and 97.5 % points of the lowest of `k` further runs, in spreads from the mean of `n` runs.
+
+    All are draws of one normal distribution. The lowest minus our mean, over our spread, then has a distribution that depends
+    on neither its mean nor its deviation: of the least component of a multivariate t with n-1 degrees of freedom,
+    variances 1 + 1/n and covariances 1/n. (Hahn, Technometrics 1970: prediction intervals for all of k observations.) It is
+    integrated over our mean by Gauss-Hermite and over our spread by quadrature. Where the spread is known it is normal.
+    """
+    from scipy.integrate import quad
+    from scipy.optimize import brentq
+    from scipy.special import ndtr, roots_hermitenorm
+    from scipy.stats import chi
+
+    means, weights = roots_hermitenorm(64)
+    weights = weights / weights.sum()
+    ours = None if spread_is_known else chi(n - 1, scale=1 / math.sqrt(n - 1))
+
+    def above(q: float, spread: float) -> float:
+        """Chance that all k lie above our mean + q spreads, given our spread."""
+        return float(weights @ ndtr(-(q * spread + means / math.sqrt(n))) ** k)
+
+    def survival(q: float) -> float:
+        if ours is None:
+            return above(q, 1)
+        least, most = ours.ppf(1e-12), ours.isf(1e-12)
+        return float(quad(lambda spread: above(q, spread) * ours.pdf(spread), least, most, limit=200)[0])
+
+    low, middle, high = (
+        float(brentq(lambda q, wanted=wanted: survival(q) - wanted, -1000, 1000)) for wanted in (1 - TAIL, 0.5, TAIL)
+    )
+    return low, middle, high
