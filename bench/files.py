@@ -15,6 +15,19 @@ from typing import IO, Any
 
 from bench.errors import UserError
 
+AGAIN = "move its folder away and run again"
+"""The remedy for a damaged file of a run."""
+
+
+class Damaged(UserError):
+    """A file is not what it should be. Names the file, what is wrong, and the remedy."""
+
+    def __init__(
+        self, path: Path, reason: object, remedy: str = "move it away and give the same command again"
+    ) -> None:
+        self.path, self.reason = path, str(reason)
+        super().__init__(f"{path} is damaged ({self.reason}): {remedy}")
+
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Call `write` on a temporary file beside `path`, flush it to disk and move it into place.
@@ -72,23 +85,26 @@ def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file. Raises UserError, naming file and remedy, where it is cut or no object."""
     try:
         data = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is damaged ({error}): move it away and give the same command again") from error
+    except ValueError as error:
+        raise Damaged(path, error) from error
     except OSError as error:
-        raise UserError(
-            f"{path} cannot be read ({error.strerror}): mend that and give the same command again"
-        ) from error
+        raise unreadable(path, error) from error
     if not isinstance(data, dict):
-        raise UserError(f"{path} is damaged (no object): move it away and give the same command again")
+        raise Damaged(path, "no object")
     return data
+
+
+def unreadable(path: Path | str, error: OSError) -> UserError:
+    """What to say of a file that the system does not let us read."""
+    return UserError(f"{path} cannot be read ({error.strerror}): mend that and give the same command again")
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The objects in a file of one JSON object a line. Raises UserError where it is damaged."""
     try:
         return [json.loads(line) for line in path.read_text().splitlines()]
-    except (OSError, json.JSONDecodeError) as error:
-        raise UserError(f"{path} is damaged ({error}): move its folder away and run again") from error
+    except (OSError, ValueError) as error:
+        raise Damaged(path, error, AGAIN) from error
 
 
 def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:

@@ -24,6 +24,7 @@ from bench.command.options import Options, parse  # noqa: E402
 from bench.command.pages import MEASURED  # noqa: E402
 from bench.errors import Interrupted, UserError  # noqa: E402
 from bench.files import write_probe  # noqa: E402
+from bench.runs.finished import without_damaged  # noqa: E402
 from bench.runs.folder import RunFolder  # noqa: E402
 from bench.runs.scores import evaluations  # noqa: E402
 from bench.runs.spec import Spec  # noqa: E402
@@ -78,7 +79,7 @@ def cifar_depth(options: Options) -> int:
     def show(finished: plan.Finished, results: Path) -> None:
         for variant in {Variant.of(spec): None for spec in specs}:
             page = report.page(finished, variant, plan.unfinished_logs(specs, results))
-            _put(page, options, report.render_terminal(finished, variant))
+            _put(page, options, report.render_terminal(finished, variant), results)
 
     return fill("cifar_depth", specs, options, show)
 
@@ -92,7 +93,7 @@ def imagenet(name: str, options: Options) -> int:
         found = evaluations(MEASURED, results)
         ensembles = [each for each in found if each.note == "ensemble"]
         page = report.page(finished, variant, [each for each in found if each.note != "ensemble"], ensembles)
-        _put(page, options, report.render_terminal(finished, variant))
+        _put(page, options, report.render_terminal(finished, variant), results)
 
     if options.elsewhere.weights or options.elsewhere.ensemble:
         from bench.command import pretrained
@@ -113,7 +114,7 @@ def inside(name: str, options: Options) -> int:
 
     def show(finished: plan.Finished, results: Path) -> None:
         found = Found(finished, (results, MEASURED))
-        _put(report.page(found, variant), options, report.render_terminal(found, variant))
+        _put(report.page(found, variant), options, report.render_terminal(found, variant), results)
 
     return fill(name, specs, options, show)
 
@@ -128,7 +129,7 @@ def gradients(options: Options) -> int:
     def show(finished: plan.Finished, results: Path) -> None:
         found = Found(finished, (results, MEASURED))
         for variant in {GradientVariant.of(spec): None for spec in specs}:
-            _put(report.page(found, variant), options, report.render_terminal(found, variant))
+            _put(report.page(found, variant), options, report.render_terminal(found, variant), results)
 
     return fill("gradients", specs, options, show)
 
@@ -162,7 +163,7 @@ def tell(table: str, specs: Sequence[Spec], options: Options, show: Show) -> int
         of_images = table in studies.imagenet.STUDIES
         status, results = transfer.publish(specs, results, options.tables, options.force, of_images), MEASURED
         # and from there alone comes what is shown: a published page knows no path of this machine
-    show(plan.load(results, MEASURED), results)
+    without_damaged(lambda: show(plan.load(results, MEASURED), results))
     return status
 
 
@@ -253,10 +254,14 @@ def claims(options: Options) -> int:
     from bench.report.tables import complexity as counted
 
     costs = counted.load(MEASURED / "complexity.json")
-    finished = plan.load(options.results, MEASURED)
     folders = (options.results, MEASURED)
-    shown = report.render_terminal(finished, costs, options.schedule, folders)
-    _put(report.page(finished, costs, folders), options, shown)
+
+    def show() -> None:
+        finished = plan.load(*folders)
+        shown = report.render_terminal(finished, costs, options.schedule, folders)
+        _put(report.page(finished, costs, folders), options, shown, options.results)
+
+    without_damaged(show)
     return 0
 
 
@@ -323,8 +328,12 @@ def _timing(options: Options, kept: Path) -> list[str]:
     return [sys.executable, "-m", "pytest", "tests/throughput", *words]
 
 
-def _put(page: Page, options: Options, shown: str) -> None:
-    """Write a page and print its table."""
+def _put(page: Page, options: Options, shown: str, results: Path | None = None) -> None:
+    """Write a page and print its table; `results` is the folder that its runs come from, besides tables/measured."""
+    if results:
+        from bench.report.sections.runs import with_left_out
+
+        page = with_left_out(page, results, MEASURED)
     written = pages.put(page, options.tables)
     print(shown)
     print("wrote " + ", ".join(map(str, written)))

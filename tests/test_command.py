@@ -195,36 +195,6 @@ def test_report_runs_nothing(finished: Command) -> None:
     assert (finished.tables / "cifar_depth.smoke.md").exists()
 
 
-@pytest.mark.parametrize(
-    ("file", "damage", "message"),
-    [
-        ("result.json", lambda text: text[: len(text) // 2], "result.json is damaged"),
-        (
-            "result.json",
-            lambda text: text.replace('"format": 2', '"format": 0'),
-            "result.json is of another version than 2",
-        ),
-        ("result.json", lambda text: text.replace("test_images", "images_of_test"), "images_of_test, test_images"),
-        ("spec.json", lambda text: text.replace('"format": 2', '"format": 0'), "spec.json is no spec of this version"),
-        ("spec.json", lambda text: text.replace('"seed": 0', '"seed": 1'), "is of run resnet-8-A-smoke-s1-"),
-        ("spec.json", lambda text: text.replace('"batch"', '"batches"'), "CifarRecipe fields differ: batch, batches"),
-        ("metrics.jsonl", lambda text: text[:-9], "metrics.jsonl is damaged"),
-    ],
-)
-def test_damaged_results_are_named(finished: Command, tmp_path: Path, file: str, damage, message: str) -> None:  # type: ignore[no-untyped-def]
-    results = tmp_path / "copy"
-    shutil.copytree(finished.results, results)
-    (folder,) = [path for path in results.iterdir() if path.is_dir()]
-    (folder / file).write_text(damage((folder / file).read_text()))
-    command = Command(tmp_path)
-    command.results = results
-    done = command(*SMALL, "--report", check=False)
-    assert done.returncode == 2, done.stdout
-    assert message in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert not any(command.tables.iterdir())
-
-
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 120
     while not path.exists() and process.poll() is None and time.monotonic() < deadline:

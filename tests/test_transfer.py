@@ -429,7 +429,7 @@ def in_line(number: int, key: str, value: Any) -> Callable[[str], str]:
         ("spec.json", in_json("arch.depth", 9), "whose spec.json is no spec (depth 9 is not 6n+2"),
         ("spec.json", in_json("arch.depth", [8]), "whose spec.json is no spec ("),
         ("spec.json", in_json("recipe.more", 1), "whose spec.json is no spec (CifarRecipe fields differ: more)"),
-        ("spec.json", in_json("format", 1), "whose spec.json is of another version than 2"),
+        ("spec.json", in_json("format", 1), "whose spec.json is no spec (format is 1; expected 2)"),
         ("spec.json", lambda _: "[" * 100_000, "of 100,000 bytes, which is more than it can have"),
         ("spec.json", lambda _: "[" * 10_000, "whose spec.json is damaged (maximum recursion depth"),
         ("spec.json", lambda text: text.replace('"seed": 0', '"seed": 1, "seed": 0'), "a name is given twice"),

@@ -15,7 +15,7 @@ from bench.command import plan
 from bench.errors import UserError
 from bench.files import write_bytes, write_text
 from bench.runs.derived import Extension, GradientRun, Responses, SurfacePart
-from bench.runs.finished import finished_runs
+from bench.runs.finished import finished_runs, without_damaged
 from bench.runs.provenance import ROOT
 from bench.runs.spec import RunSpec, Spec
 
@@ -44,11 +44,14 @@ def put(page: Page, tables: Path) -> list[Path]:
 
 
 def write(names: Iterable[str], measured: Path, tables: Path) -> list[Path]:
-    """Write all that is committed of these tables; returns the paths. Raises UserError where a result is damaged."""
+    """Write all that is committed of these tables; returns the paths."""
     from bench.command import tables as contents
 
-    material = contents.Material(finished_runs(measured), measured, measured, {})
-    return [path for page in contents.pages(names, material) for path in put(page, tables)]
+    def make() -> list[Path]:
+        material = contents.Material(finished_runs(measured), measured, measured, {})
+        return [path for page in contents.pages(names, material) for path in put(page, tables)]
+
+    return without_damaged(make)
 
 
 def present(tables: Path) -> set[tuple[str, int, int]]:
@@ -61,10 +64,12 @@ def write_report(results: Path, tables: Path) -> Path:
     from bench.command import tables as contents
     from bench.report.render import html
 
-    finished, logs = plan.load(results, MEASURED), plan.all_unfinished_logs(results)
-    material = contents.Material(finished, MEASURED, results, logs)
-    pages = contents.pages(studies.TABLES, material)
-    write_text(tables / "report.html", html.render(pages, drawn_before(pages, tables, ROOT / "tables")))
+    def make() -> None:
+        finished, logs = plan.load(results, MEASURED), plan.all_unfinished_logs(results)
+        pages = contents.pages(studies.TABLES, contents.Material(finished, MEASURED, results, logs))
+        write_text(tables / "report.html", html.render(pages, drawn_before(pages, tables, ROOT / "tables")))
+
+    without_damaged(make)
     return tables / "report.html"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.measure.speed import records
 from bench.report.page import Page
 from bench.report.sections import gradient_rows
-from bench.report.sections.runs import Found
+from bench.report.sections.runs import Found, with_left_out
 from bench.report.tables import (
     calibration,
     cifar_depth,
@@ -53,7 +53,12 @@ class Material:
 
 def pages(names: Iterable[str], material: Material) -> list[Page]:
     """All pages of these tables, in order."""
-    return [page for name in names for page in PAGES[name](material)]
+    folders = {material.results, material.measured}
+    return [
+        page if name in WITHOUT_RUNS else with_left_out(page, *folders)
+        for name in names
+        for page in PAGES[name](material)
+    ]
 
 
 def _cifar_depth(material: Material) -> Iterator[Page]:
@@ -148,3 +153,6 @@ PAGES: dict[str, Callable[[Material], Iterator[Page]]] = {
     "loading": _loading,
 }
 """Table -> its pages. Their names begin with the table's."""
+
+WITHOUT_RUNS = {"complexity", "calibration", "third_party", "harness", "throughput", "loading"}
+"""Tables that are not made of runs."""

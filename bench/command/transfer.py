@@ -159,6 +159,8 @@ def publish(specs: Iterable[Spec], results: Path, tables: Path, force: bool, wei
             copy.mkdir(parents=True)
             shutil.copyfile(path, copy / EVALUATION)
             told.of(f"weights/{name}", partial(_merge_weights, copy, MEASURED, force))
+    for path in sorted(MEASURED.glob("*/spec.json")):
+        RunFolder(MEASURED, path.parent.name).rewrite()
     status = told.end(f"into {MEASURED}", "see which is right; --force replaces what is published")
     for path in pages.write(studies.TABLES, MEASURED, tables):
         print(f"wrote {path}")

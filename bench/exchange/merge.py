@@ -12,7 +12,9 @@ from pathlib import Path
 from bench.compute import heartbeat
 from bench.errors import Busy, UserError
 from bench.exchange.validate import CHECKPOINT, FILES, Record, Unsound, spec_of
-from bench.runs.folder import RunFolder
+from bench.files import read_json
+from bench.runs.folder import RunFolder, read_spec
+from bench.runs.upgrades import upgraded
 
 
 class Refused(Exception):
@@ -114,6 +116,17 @@ def _onto(new: Record, here: RunFolder) -> str:
 
 
 def differing(one: Path, other: Path, names: Sequence[str]) -> list[str]:
-    """Those of `names` that are in both folders with different content."""
+    """Those of `names` that are in both folders and say something different. A format is no difference."""
     both = [name for name in names if (one / name).exists() and (other / name).exists()]
-    return [name for name in both if not filecmp.cmp(one / name, other / name, shallow=False)]
+    return [name for name in both if not _same(one / name, other / name)]
+
+
+def _same(one: Path, other: Path) -> bool:
+    if filecmp.cmp(one, other, shallow=False):
+        return True
+    try:
+        if one.name == "spec.json":
+            return read_spec(one) == read_spec(other)
+        return one.name == "result.json" and upgraded(read_json(one)) == upgraded(read_json(other))
+    except (UserError, ValueError):
+        return False

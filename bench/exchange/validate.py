@@ -19,7 +19,8 @@ from bench.exchange import validate_layers
 from bench.runs.derived import Extension, GradientRun, Responses, SurfacePart, from_json
 from bench.runs.folder import Measured, Result, RunFolder
 from bench.runs.scores import Score
-from bench.runs.spec import FORMAT, Spec
+from bench.runs.spec import Spec
+from bench.runs.upgrades import upgraded
 
 CHECKPOINT, EVALUATION, CONSTRUCTION = "checkpoint.pt", "evaluation.json", "construction.json"
 FILES = (
@@ -187,10 +188,8 @@ def spec_of(folder: RunFolder) -> Spec:
     name, data = folder.spec.name, load(folder.spec)
     try:
         spec = from_json(data)
-    except (ValueError, TypeError, AttributeError) as error:
-        known = isinstance(data, dict) and data.get("format") == FORMAT
-        reason = f"is no spec ({error})" if known else f"is of another version than {FORMAT}"
-        raise Unsound(name, reason) from error
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise Unsound(name, f"is no spec ({error})") from error
     _typed(name, spec)
     for each in (spec, *spec.needs):
         r = each.recipe
@@ -237,11 +236,13 @@ def _number(value: Any) -> bool:
 def _read(folder: RunFolder, kind: type[R]) -> R:
     """The result file, of a known version, each field of its type."""
     name, data = folder.result.name, load(folder.result)
-    if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
-        raise Unsound(name, f"is of another version than {FORMAT}")
-    if names := set(data) ^ {f.name for f in fields(kind)}:
+    try:
+        data = upgraded(data)
+    except (ValueError, AttributeError) as error:
+        raise Unsound(name, f"is no result ({error})") from error
+    if names := set(data) ^ {"format", *(f.name for f in fields(kind))}:
         raise Unsound(name, f"has other fields ({', '.join(sorted(map(str, names)))[:200]})")
-    result = kind(**data)
+    result = kind(**{key: value for key, value in data.items() if key != "format"})
     _typed(name, result)
     return result
 

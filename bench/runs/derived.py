@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from bench.runs.spec import FORMAT, CifarRecipe, RunSpec, Spec, digest, exactly, recipe_from_json, slug
+from bench.runs import upgrades
+from bench.runs.spec import CifarRecipe, RunSpec, Spec, digest, exactly, recipe_from_json, slug
 from models.arch import Arch
 
 EXTENSION, SURFACE, RESPONSES, GRADIENTS = "extension", "surface", "responses", "gradients"
@@ -104,7 +105,7 @@ class Extension(OfRun):
     def to_json(self) -> dict[str, Any]:
         own = RunSpec(self.arch, self.recipe, self.dataset, self.seed).to_json()
         parts = {"run": self.run.to_json(), "arch": own["arch"], "recipe": own["recipe"]}
-        return {"format": FORMAT, "kind": EXTENSION, **parts}
+        return {"format": upgrades.FORMAT, "kind": EXTENSION, **parts}
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,13 @@ class SurfacePart(OfNet):
 
     def to_json(self) -> dict[str, Any]:
         rows = {"start": self.start, "stop": self.stop}
-        return {"format": FORMAT, "kind": SURFACE, "run": self.run.to_json(), "grid": {**vars(self.grid)}, **rows}
+        return {
+            "format": upgrades.FORMAT,
+            "kind": SURFACE,
+            "run": self.run.to_json(),
+            "grid": {**vars(self.grid)},
+            **rows,
+        }
 
 
 @dataclass(frozen=True)
@@ -229,7 +236,12 @@ class Responses(OfNet):
         return f"{self.steps} passes over test images and {self.train_images:,} training images of {self.dataset}"
 
     def to_json(self) -> dict[str, Any]:
-        return {"format": FORMAT, "kind": RESPONSES, "run": self.run.to_json(), "train_images": self.train_images}
+        return {
+            "format": upgrades.FORMAT,
+            "kind": RESPONSES,
+            "run": self.run.to_json(),
+            "train_images": self.train_images,
+        }
 
 
 @dataclass(frozen=True)
@@ -280,7 +292,7 @@ class GradientRun(OfNet):
     def to_json(self) -> dict[str, Any]:
         probe = {"probe_images": self.probe_images, "probe_at": list(self.probe_at)}
         changed = {"batch_norm": self.batch_norm, "init_scale": self.init_scale}
-        return {"format": FORMAT, "kind": GRADIENTS, "run": self.run.to_json(), **changed, **probe}
+        return {"format": upgrades.FORMAT, "kind": GRADIENTS, "run": self.run.to_json(), **changed, **probe}
 
 
 def parts(run: RunSpec, grid: Grid, rows: int) -> tuple[SurfacePart, ...]:
@@ -290,12 +302,11 @@ def parts(run: RunSpec, grid: Grid, rows: int) -> tuple[SurfacePart, ...]:
 
 
 def from_json(data: dict[str, Any]) -> Spec:
-    """The Spec whose `to_json` this is. Raises ValueError for another version, a missing field or an unknown one."""
+    """The Spec whose `to_json` this is, of this format or an older one. Raises ValueError for a missing or unknown field."""
     kind = data.get("kind")
     if kind is None:
         return RunSpec.from_json(data)
-    if data.get("format") != FORMAT:
-        raise ValueError(f"format {data.get('format')!r} is not {FORMAT}")
+    data = upgrades.upgraded(data)
     given = {name: value for name, value in data.items() if name not in ("format", "kind")}
     if kind == EXTENSION:
         own = exactly(Extension, given)

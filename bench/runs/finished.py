@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from bench.errors import UserError
-from bench.files import read_json, read_lines
+from bench.files import Damaged, read_json, read_lines, unreadable
 from bench.runs.folder import Result, RunFolder, read_spec
 from bench.runs.scores import Score, read_scores
 from bench.runs.spec import RunSpec, Spec
@@ -19,6 +19,11 @@ from models.arch import Arch
 
 S = TypeVar("S", bound=Spec, covariant=True)
 T = TypeVar("T", bound=Spec)
+
+
+M = TypeVar("M")
+Stamp = tuple[int, int, int]
+"""Inode, time and size: a file that is written anew has another."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ FinishedRun = Finished[RunSpec]
 def finished_runs(results: Path) -> dict[str, FinishedRun]:
     """Every finished training run in a results folder, by id, and nothing of what is done with their nets.
 
-    Raises UserError, naming the file, where one is damaged.
+    A folder that cannot be read is named on standard error and left out.
     """
     return finished(results, RunSpec)
 
@@ -86,21 +91,64 @@ def _all_finished(results: Path) -> Iterator[Finished[Spec] | Spec]:
     for name in sorted(os.listdir(results)) if results.is_dir() else ():
         result, spec = f"{results}/{name}/result.json", f"{results}/{name}/spec.json"
         if os.path.exists(result):
-            yield _read_finished(RunFolder(results, name), _stamp(result), _stamp(spec))
+            folder = RunFolder(results, name)
+            if not _is_left_out(folder):
+                try:
+                    found = _read_finished(folder, _stamp(result), _stamp(spec))
+                except UserError as error:
+                    _leave_out(folder, Path(spec), error)
+                    continue
+                yield found
 
 
-Stamp = tuple[int, int, int]
-"""Inode, time and size: a file that is written anew has another."""
+_LEFT_OUT: dict[RunFolder, tuple[Path, Stamp | None]] = {}
+"""Folders that cannot be read, with the file that is to blame as it was then."""
+
+
+def _leave_out(folder: RunFolder, file: Path, error: UserError) -> None:
+    """Name a folder on standard error, once for as long as the file to blame stays as it is."""
+    path = error.path if isinstance(error, Damaged) else file
+    _LEFT_OUT[folder] = path, _stamp_or_none(path)
+    print(f"left out: {error}", file=sys.stderr)
+
+
+def _is_left_out(folder: RunFolder) -> bool:
+    if not _LEFT_OUT or folder not in _LEFT_OUT:
+        return False
+    path, stamp = _LEFT_OUT[folder]
+    return _stamp_or_none(path) == stamp
+
+
+def left_out(*folders: Path) -> int:
+    """How many folders of these results folders were left out, as far as they have been read."""
+    return sum(folder.results in folders and _is_left_out(folder) for folder in _LEFT_OUT)
+
+
+def without_damaged(make: Callable[[], M]) -> M:
+    """What `make` makes of finished runs. A run of which a file turns out to be damaged is left out, and it is made again."""
+    while True:
+        try:
+            return make()
+        except Damaged as error:
+            folder = RunFolder(error.path.parent.parent, error.path.parent.name)
+            if not folder.finished() or _is_left_out(folder):
+                raise
+            _leave_out(folder, error.path, error)
 
 
 def _stamp(path: Path | str) -> Stamp:
     try:
         found = os.stat(path)
     except OSError as error:
-        raise UserError(
-            f"{path} cannot be read ({error.strerror}): mend that and give the same command again"
-        ) from error
+        raise unreadable(path, error) from error
     return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _stamp_or_none(path: Path) -> Stamp | None:
+    try:
+        return _stamp(path)
+    except UserError:
+        return None
 
 
 @lru_cache(maxsize=1000)  # as many as figures draw; of all runs they would not fit into memory
@@ -120,11 +168,11 @@ def _read_provenance(path: Path, stamp: Stamp) -> dict[str, Any]:
 def _read_finished(folder: RunFolder, result: Stamp, spec: Stamp) -> Finished[Spec] | Spec:
     found = read_spec(folder.spec)
     if found.run_id != folder.run_id:
-        raise UserError(f"{folder.spec} is of run {found.run_id}: its folder must have that name")
+        raise Damaged(folder.spec, f"it is of run {found.run_id}", "give its folder that name")
     return found if found.measures else Finished(found, folder.read_result(), folder)
 
 
 def find(spec: Spec, *folders: Path) -> RunFolder | None:
     """The folder of a finished piece of work, in the first of these results folders that has it."""
     found = (RunFolder(folder, spec.run_id) for folder in folders)
-    return next((folder for folder in found if folder.finished()), None)
+    return next((folder for folder in found if folder.finished() and not _is_left_out(folder)), None)

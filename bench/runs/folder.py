@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from bench.errors import Busy, UserError
-from bench.files import read_json, read_lines, write_json, write_lines, write_probe
+from bench.files import AGAIN, Damaged, read_json, read_lines, write_json, write_lines, write_probe
+from bench.runs import upgrades
 from bench.runs.derived import from_json
-from bench.runs.spec import FORMAT, Spec
+from bench.runs.spec import Spec
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ class RunFolder:
             lock.release()
 
     def read_result(self) -> Result:
-        """The result. Raises UserError where the file is cut, of another version, or of another run."""
+        """The result. Raises UserError where the file is cut, of a newer format, or of another run."""
         return self._read(Result)
 
     def read_measured(self) -> Measured:
@@ -186,21 +187,30 @@ class RunFolder:
         return self._read(Measured)
 
     def _read(self, kind: type[R]) -> R:
-        data = read_json(self.result)
-        if data.pop("format", None) != FORMAT:
-            raise UserError(f"{self.result} is of another version than {FORMAT}: move its folder away and run again")
-        names = {f.name for f in fields(kind)}
+        try:
+            data = upgrades.upgraded(read_json(self.result))
+        except ValueError as error:
+            raise Damaged(self.result, error, AGAIN) from error
+        names = {"format", *(f.name for f in fields(kind))}
         if set(data) != names or data["run_id"] != self.run_id:
             wrong = ", ".join(sorted(set(data) ^ names)) or f"run_id {data['run_id']}"
-            raise UserError(f"{self.result} is damaged ({wrong}): move its folder away and run again")
-        return kind(**data)
+            raise Damaged(self.result, wrong, AGAIN)
+        return kind(**{name: value for name, value in data.items() if name != "format"})
 
     def write_result(self, result: Result | Measured) -> None:
-        write_json(self.result, {"format": FORMAT, **asdict(result)})
+        write_json(self.result, {"format": upgrades.FORMAT, **asdict(result)})
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """The evaluation points, oldest first."""
         return read_lines(self.metrics)
+
+    def rewrite(self) -> None:
+        """Write spec and result in this version's format, where an older version wrote them. Raises UserError."""
+        for path in (self.spec, self.result):
+            if path.exists() and read_json(path).get("format") != upgrades.FORMAT:
+                spec = read_spec(self.spec)
+                write_json(self.spec, spec.to_json())
+                self.write_result(self.read_measured() if spec.measures else self.read_result())
 
     def note(self, **facts: Any) -> None:
         """Add facts to the run's provenance."""
@@ -212,8 +222,8 @@ class RunFolder:
 
 
 def read_spec(path: Path) -> Spec:
-    """The spec in a file. Raises UserError where it is damaged or of another version."""
+    """The spec in a file, of this format or an older one. Raises UserError where it is damaged or of a newer format."""
     try:
         return from_json(read_json(path))
-    except ValueError as error:
-        raise UserError(f"{path} is no spec of this version ({error}): move its folder away") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Damaged(path, error, "move its folder away") from error

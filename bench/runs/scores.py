@@ -5,6 +5,7 @@ Beside a run's other files it is about the run's net; in `weights/<name>/` about
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -94,7 +95,16 @@ def write_evaluation(path: Path, evaluation: Evaluation) -> None:
 
 
 def evaluations(*folders: Path) -> list[Evaluation]:
-    """Every evaluation of weights from elsewhere in these results folders, in order of name and net."""
-    paths = [path for folder in folders for path in folder.glob("weights/*/evaluation.json")]
-    found = {(e.name, e.arch): e for e in map(read_evaluation, paths)}
+    """Every evaluation of weights from elsewhere in these results folders, in order of name and net.
+
+    A file that cannot be read is named on standard error and left out.
+    """
+    found = {}
+    for path in (path for folder in folders for path in sorted(folder.glob("weights/*/evaluation.json"))):
+        try:
+            read = read_evaluation(path)
+        except UserError as error:
+            print(f"left out: {error}", file=sys.stderr)
+            continue
+        found[read.name, read.arch] = read
     return [found[key] for key in sorted(found)]

@@ -12,10 +12,8 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Literal, Protocol, TypeVar
 
+from bench.runs import upgrades
 from models.arch import Arch
-
-FORMAT = 2
-"""Version of spec.json and result.json. A file of another version is refused, never guessed at."""
 
 Schedule = Literal["paper", "short", "smoke"]
 Selection = Literal["all", "val45k"]
@@ -191,7 +189,7 @@ class RunSpec:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over every field in canonical JSON."""
+        """SHA-256 over the fields in canonical JSON."""
         return digest(self._fields())
 
     def same_but_seed(self, other: RunSpec) -> bool:
@@ -234,13 +232,12 @@ class RunSpec:
             "arch": vars(self.arch),
             "recipe": vars(self.recipe),
         }  # asdict copies deeply, for a ten times longer time
-        return {"format": FORMAT, **nested, "dataset": self.dataset, "seed": self.seed}
+        return {"format": upgrades.FORMAT, **nested, "dataset": self.dataset, "seed": self.seed}
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> RunSpec:
-        """The inverse of `to_json`. Raises ValueError for another version, a missing field or an unknown one."""
-        if data.get("format") != FORMAT:
-            raise ValueError(f"format {data.get('format')!r} is not {FORMAT}")
+        """The inverse of `to_json`, of this format or an older one. Raises ValueError for a missing or an unknown field."""
+        data = upgrades.upgraded(data)
         arch = Arch(**exactly(Arch, data.get("arch")))
         kind: type[Recipe] = CifarRecipe if arch.family == "cifar" else ImageNetRecipe
         rest = exactly(RunSpec, {k: v for k, v in data.items() if k != "format"})
@@ -248,8 +245,8 @@ class RunSpec:
 
 
 def digest(data: dict[str, Any]) -> str:
-    """SHA-256 over canonical JSON."""
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+    """SHA-256 of a spec's fields, in canonical JSON. A field that was added later counts where it is not as before."""
+    return hashlib.sha256(json.dumps(upgrades.identity(data), sort_keys=True).encode()).hexdigest()
 
 
 def stem(spec: Spec) -> str:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from bench.report.page import Cell, Part, Section, Table, grid
+from bench.report.page import Cell, Page, Part, Section, Table, grid
 from bench.runs.derived import GradientRun, SurfacePart
-from bench.runs.finished import Finished, FinishedRun, by_arch, find, finished, measurements
+from bench.runs.finished import Finished, FinishedRun, by_arch, find, finished, left_out, measurements
 from bench.runs.folder import Result, RunFolder
 from bench.runs.scores import wilson
 from bench.runs.spec import RunSpec, Spec, stem
@@ -55,6 +55,15 @@ class Found:
     def find(self, spec: Spec) -> RunFolder | None:
         """The folder of a finished piece of work, in the first results folder that has it."""
         return find(spec, *self.folders) if stem(spec) in self._stems else None
+
+
+def with_left_out(page: Page, *folders: Path) -> Page:
+    """The page, and how many folders of runs could not be read and are left out of it."""
+    count = left_out(*folders)
+    if not count:
+        return page
+    said = f"**{count} folder{'s' if count > 1 else ''} left out**: damaged, of a newer format, or of another program."
+    return replace(page, parts=[*page.parts[:1], said, *page.parts[1:]])
 
 
 def mean_and_spread(values: Sequence[float], digits: int = 2) -> str:
