@@ -265,7 +265,7 @@ def test_bad_input_gets_one_line(images: Path, tmp_path: Path, capsys: pytest.Ca
     said = complaint(capsys, *table, *folder_of, tmp_path / "few", "--only", "*-34-A")
     assert "images are fewer than the batch of 16" in said
     wide = (*folder_of, images, "--only", "*-34-A", "--set", "crop=300")
-    assert "a crop of 300 does not fit into a shorter side of 256" in complaint(capsys, *table, *wide)
+    assert "--set crop=300: crop 300 must be <= the smallest shorter side 256" in complaint(capsys, *table, *wide)
     (tmp_path / "one" / "train" / "a").mkdir(parents=True)
     (tmp_path / "one" / "val").mkdir()
     (tmp_path / "one" / "train" / "a").rmdir()

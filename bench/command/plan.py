@@ -36,6 +36,7 @@ def cifar_depth(options: Options) -> tuple[RunSpec, ...]:
     if options.only is not None:
         specs = tuple(spec for spec in specs if matches(options.only, spec.arch)) or _beyond(options.only, options)
     changed = overrides.parse(options.set)
+    overrides.within(overrides.apply(specs[0].recipe, changed), changed)
     return tuple(replace(spec, recipe=overrides.apply(spec.recipe, changed)) for spec in specs)
 
 
@@ -50,6 +51,7 @@ def inside(table: str, options: Options) -> tuple[Variant, tuple[Spec, ...]]:
     if table == "warmup" and "warmup_lr" in dict(changed):
         raise UserError("--set warmup_lr is what the table warmup varies by itself: leave it out, or take cifar_depth")
     asked = Variant(options.schedule, dataset, options.selection, changed)
+    overrides.within(asked.spec(study.ARCHS[0], 0).recipe, changed)
     variant = Variant.of(asked.spec(study.ARCHS[0], 0))  # a change that changes nothing has no page of its own
     seeds = range(options.seeds)
     if table == "constructed_solution":
@@ -118,7 +120,9 @@ def imagenet(name: str, options: Options) -> tuple[ImageNetVariant, tuple[RunSpe
         train, _ = folder.find(options.data)
         dataset, classes = f"imagefolder-{train.digest[:8]}", len(train.classes)
     base = imagenet_recipe(options.schedule, classes)
-    changed = overrides.between(base, overrides.apply(base, overrides.parse(options.set)))
+    given = overrides.parse(options.set)
+    overrides.within(overrides.apply(base, given), given)
+    changed = overrides.between(base, overrides.apply(base, given))
     variant = ImageNetVariant(STUDIES[name], options.schedule, dataset, classes, changed)
     specs = variant.specs(options.seeds)
     if options.only is None:

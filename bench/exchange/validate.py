@@ -192,8 +192,7 @@ def spec_of(folder: RunFolder) -> Spec:
         raise Unsound(name, f"is no spec ({error})") from error
     _typed(name, spec)
     for each in (spec, *spec.needs):
-        r = each.recipe
-        if min(r.iterations, r.batch, r.evaluate_every) < 1 or each.seed < 0 or each.arch.depth > DEEPEST:
+        if each.seed < 0 or each.arch.depth > DEEPEST:
             raise Unsound(name, "has a number that cannot be")
         if not DATASETS[each.arch.family].fullmatch(each.dataset):
             raise Unsound(name, f"has dataset {each.dataset!r:.80}, which cannot be")

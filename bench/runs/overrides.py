@@ -8,6 +8,7 @@ from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from bench.errors import UserError
+from bench.runs.ranges import OutOfRange
 from bench.runs.spec import Recipe
 
 Changes = tuple[tuple[str, str], ...]
@@ -28,17 +29,21 @@ OF_ITS_OWN = frozenset({"schedule", "selection", "classes"})
 
 def parse(words: Sequence[str]) -> Changes:
     """`("bn_group=64",)` as changes. Raises UserError."""
-    found = {}
+    found: dict[str, str] = {}
     for word in words:
         name, sign, value = word.partition("=")
         if not sign:
-            raise UserError(f"--set {word} is no NAME=VALUE: try bn_group=64")
+            raise UserError(f"--set {word:.80} is no NAME=VALUE: try bn_group=64")
+        if name in found:
+            raise UserError(
+                f"--set {name}={found[name]:.80} {name}={value:.80}: {name:.80} is given twice: give it once"
+            )
         found[name] = value
     return tuple(sorted(found.items()))
 
 
 def apply(recipe: R, changes: Changes) -> R:
-    """The recipe with some fields changed. Raises UserError, naming the fields or values that there are."""
+    """The recipe with some fields changed. Raises UserError for a field, a value or a range that is not the recipe's."""
     if not changes:
         return recipe
     hints = get_type_hints(type(recipe))
@@ -46,9 +51,27 @@ def apply(recipe: R, changes: Changes) -> R:
     values = {}
     for name, text in changes:
         if name not in names:
-            raise UserError(f"--set {name}={text}: {name} is no field of the recipe: choose from {', '.join(names)}")
+            wrong = f"--set {name:.80}={text:.80}: {name:.80}"
+            raise UserError(f"{wrong} is no field of the recipe: choose from {', '.join(names)}")
         values[name] = _value(name, text, hints[name])
-    return replace(recipe, **values)
+    try:
+        return replace(recipe, **values)
+    except OutOfRange as error:
+        said = dict(changes)
+        at_fault = (
+            error.field if error.field in said else next(iter(said))
+        )  # of two that must fit, the one that was given
+        raise UserError(f"--set {at_fault}={said[at_fault]:.80}: {error.reason}") from None
+
+
+def within(recipe: Recipe, changes: Changes) -> None:
+    """Raise UserError where --set names drops of the learning rate that the training does not reach.
+
+    Drops that it leaves as they are may lie beyond the end: such a training is shorter than its first stage.
+    """
+    if "drops" in dict(changes) and recipe.drops and recipe.drops[-1] >= recipe.iterations:
+        reason = f"drops must lie before the end, at {recipe.iterations:,} iterations"
+        raise UserError(f"--set drops={dict(changes)['drops']:.80}: {reason}")
 
 
 def between(base: Recipe, recipe: Recipe) -> Changes:
@@ -93,13 +116,14 @@ def _value(name: str, text: str, hint: Any) -> Any:
                 return text == "true"
         else:
             many = get_origin(option) is tuple
-            kind = get_args(option)[0] if many else option
-            choices.append(
-                {int: "a whole number", float: "a number"}[kind] + (", or several with commas" if many else "")
-            )
+            kinds = get_args(option) if many else (option,)
+            kind, count = kinds[0], None if Ellipsis in kinds else len(kinds)
+            several = ", or several with commas" if count is None else f", {count} of them with a comma" if many else ""
+            choices.append({int: "a whole number", float: "a number"}[kind] + several)
             try:
-                numbers = tuple(kind(part) for part in text.split(",")) if many else kind(text)
+                numbers = tuple(kind(part) for part in text.split(",")) if many else (kind(text),)
             except ValueError:
                 continue
-            return numbers
-    raise UserError(f"--set {name}={text} cannot be: give {' or '.join(choices)}")
+            if count in (None, len(numbers)):
+                return numbers if many else numbers[0]
+    raise UserError(f"--set {name}={text:.80}: {name} must be {' or '.join(choices)}")

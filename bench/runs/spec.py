@@ -10,9 +10,10 @@ import hashlib
 import json
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
-from bench.runs import upgrades
+from bench.runs import ranges, upgrades
+from bench.runs.ranges import OutOfRange, Range
 from models.arch import Arch
 
 Schedule = Literal["paper", "short", "smoke"]
@@ -23,36 +24,43 @@ Execution = Literal["auto", "eager", "compiled", "captured"]
 """How iterations are executed. The numbers are the same to rounding, so that it is no part of a run's identity."""
 
 
+ITERATIONS = Range("number of iterations", least=1, most=10**9)
+BATCH = Range("batch", least=1, most=65_536)
+DROPS = Range("iteration of a drop", least=1, most=10**9, rises=True)
+BN_GROUP = Range("batch-norm group", least=2)
+EVALUATE_EVERY = Range("number of iterations between evaluation points", least=1, most=10**9)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a net is trained, as far as CIFAR and ImageNet nets have it in common (sections 3.4 and 4.2)."""
 
     schedule: Schedule = "paper"
-    iterations: int = 64_000
-    batch: int = 128
+    iterations: Annotated[int, ITERATIONS] = 64_000
+    batch: Annotated[int, BATCH] = 128
     """Images of one iteration, over all processes."""
-    lr: float = 0.1
-    drops: tuple[int, ...] = (32_000, 48_000)
-    lr_divisor: float = 10.0
-    warmup_lr: float | None = None
+    lr: Annotated[float, Range("learning rate", above=0)] = 0.1
+    drops: Annotated[tuple[int, ...], DROPS] = (32_000, 48_000)
+    lr_divisor: Annotated[float, Range("divisor of the learning rate", least=1)] = 10.0
+    warmup_lr: Annotated[float | None, Range("learning rate of the warm-up", above=0)] = None
     """Learning rate until the training error falls below `warmup_until_error`; None: no warm-up."""
-    warmup_until_error: float = 80.0
+    warmup_until_error: Annotated[float, Range("training error in percent", least=0, most=100)] = 80.0
     """Percent, over the images of the last `warmup_window` iterations."""
-    warmup_window: int = 100
-    momentum: float = 0.9
+    warmup_window: Annotated[int, ITERATIONS] = 100
+    momentum: Annotated[float, Range("momentum", least=0, below=1)] = 0.9
     momentum_form: Literal["caffe", "pytorch"] = "caffe"
     """Open. caffe: v = m v + lr g; pytorch: lr stays outside v. They differ for a while after each change of lr."""
-    weight_decay: float = 1e-4
+    weight_decay: Annotated[float, Range("weight decay", least=0, most=1)] = 1e-4
     decay: Literal["all", "weights"] = "all"
     """Open. Weight decay on all parameters, or on the weights of convolutions and the classifier only."""
     init: Literal["fan_in", "fan_out"] = "fan_in"
     """Open. The mode of He initialisation."""
-    bn_group: int | None = None
+    bn_group: Annotated[int | None, BN_GROUP] = None
     """Images that share batch-norm statistics; None: the whole batch. The paper's GPUs saw 64 (CIFAR-10) and 32 each."""
     bn_statistics: Literal["moving", "recomputed"] = "moving"
     """Open. What batch norm uses at test time: moving averages, which lag behind the weights while the learning rate is high,
     or plain averages by the weights that are tested; of CIFAR nets at every evaluation point, else after training."""
-    evaluate_every: int = 500
+    evaluate_every: Annotated[int, EVALUATE_EVERY] = 500
     """Iterations between evaluation points. Every second one is where Fig. 6 has its points, each 1,000 iterations."""
     precision: Precision = "fp32"
     """fp32 is the paper's. tf32 rounds the factors of products on a GPU; bf16 and fp16 compute them in half precision where
@@ -60,13 +68,21 @@ class Recipe:
     memory_format: Literal["channels_last", "contiguous"] = "channels_last"
     flip: bool = True
 
+    def __post_init__(self) -> None:
+        """Raise OutOfRange for a value that cannot be trained with."""
+        ranges.check(self)
+        if self.bn_group is not None and self.batch % self.bn_group:
+            raise OutOfRange(
+                "bn_group", self.bn_group, f"batch-norm group {self.bn_group} must divide the batch {self.batch}"
+            )
+
 
 @dataclass(frozen=True)
 class CifarRecipe(Recipe):
     """Section 4.2. Every default is the paper's, or marked as what the paper leaves open."""
 
     normalise: Literal["per-pixel", "per-channel", "imagenet"] = "per-pixel"
-    crop_padding: int = 4
+    crop_padding: Annotated[int, Range("padding in pixels", least=0, most=32)] = 4
     padding_value: Literal["mean", "black"] = "mean"
     """Open. Pad after subtracting the mean (so that the border is the mean), or before (so that it is black)."""
     selection: Selection = "all"
@@ -77,31 +93,39 @@ class CifarRecipe(Recipe):
 class ImageNetRecipe(Recipe):
     """Section 3.4. Every default is the paper's, read off Fig. 4, or marked as what the paper leaves open."""
 
-    iterations: int = 600_000
-    batch: int = 256
-    drops: tuple[int, ...] = (150_000, 300_000)
+    iterations: Annotated[int, ITERATIONS] = 600_000
+    batch: Annotated[int, BATCH] = 256
+    drops: Annotated[tuple[int, ...], DROPS] = (150_000, 300_000)
     """30 and 60 epochs: where Fig. 4 shows them."""
     drop_on: Literal["iterations", "plateau"] = "iterations"
     """The text says "when the error plateaus": then `drops` are not used, and the next two fields say what that means."""
-    plateau_points: int = 5
+    plateau_points: Annotated[int, Range("number of evaluation points", least=1, most=10**6)] = 5
     """Open. Evaluation points without a gain after which the rate is divided."""
-    plateau_gain: float = 0.1
+    plateau_gain: Annotated[float, Range("gain in points of error", least=0, most=100)] = 0.1
     """Open. Points of validation error that count as a gain."""
-    bn_group: int | None = 32
+    bn_group: Annotated[int | None, BN_GROUP] = 32
     bn_statistics: Literal["moving", "recomputed"] = "recomputed"
-    bn_images: int = 51_200
+    bn_images: Annotated[int, Range("number of images", least=1, most=10**9)] = 51_200
     """Open. Training images over which statistics are averaged after training."""
-    evaluate_every: int = 5_005
-    classes: int = 1000
-    scale: tuple[int, int] = (256, 480)
+    evaluate_every: Annotated[int, EVALUATE_EVERY] = 5_005
+    classes: Annotated[int, Range("number of classes", least=1, most=10**6)] = 1000
+    scale: Annotated[tuple[int, int], Range("shorter side in pixels", least=1, most=8_192)] = (256, 480)
     """Shorter side of a training image, uniformly random, both ends included."""
-    crop: int = 224
+    crop: Annotated[int, Range("crop in pixels", least=1, most=8_192)] = 224
     resize: Literal["box", "whole"] = "box"
     """Resize only what the crop shows, or the whole image as the text has it; the pixels differ slightly."""
     colour: Literal["pca", "none"] = "pca"
     """Krizhevsky's noise along the principal components of colour."""
     normalise: Literal["mean", "imagenet"] = "mean"
     """Subtract the mean of each channel; `imagenet` also divides by the deviation, as later libraries do."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        low, high = self.scale
+        if low > high:
+            raise OutOfRange("scale", self.scale, "shorter side must not fall: give the smaller one first")
+        if self.crop > low:
+            raise OutOfRange("crop", self.crop, f"crop {self.crop} must be <= the smallest shorter side {low}")
 
 
 class Spec(Protocol):

@@ -21,7 +21,7 @@ from slurm_site import Site, Table
 from bench.measure.speed.ceilings import cores
 from bench.runs.finished import finished_runs
 from bench.runs.folder import Result, RunFolder
-from bench.runs.spec import FORMAT
+from bench.runs.upgrades import FORMAT
 from bench.studies.cifar_depth import ARCHS
 from bench.studies.variant import PAPER
 
