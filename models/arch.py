@@ -8,6 +8,8 @@ from typing import Literal, cast
 
 Family = Literal["cifar", "imagenet", "vgg"]
 Shortcut = Literal["A", "B", "C"]
+DEEPEST = 10_000
+"""Layers of a net, at most."""
 
 
 def blocks_per_stage(depth: int) -> int:
@@ -30,6 +32,8 @@ class Arch:
     """Where a bottleneck strides: the first 1x1 as in the paper, or the 3x3 as in later libraries."""
 
     def __post_init__(self) -> None:
+        if not 1 <= self.depth <= DEEPEST:
+            raise ValueError(f"depth {self.depth} is out of range: give one from 1 to {DEEPEST:,}")
         if self.family == "cifar":
             blocks_per_stage(self.depth)
 

@@ -320,11 +320,11 @@ def test_a_net_that_explodes_is_written_down_as_far_as_its_numbers_are_finite(re
     ("file", "change", "message"),
     [
         ("spec.json", in_json("init_scale", 1.0), "spec.json is of run "),
-        ("spec.json", in_json("probe_at", [3, 0]), "spec.json is no spec"),
+        ("spec.json", in_json("probe_at", [3, 0]), "spec.json is damaged .gradients of plain-20"),
         ("points.jsonl", lambda text: text.splitlines()[0] + "\n", "points.jsonl has other points than its spec says"),
-        ("points.jsonl", in_line(1, "norm", [1.0] * 19), "points.jsonl has a point at 3 that cannot be"),
-        ("points.jsonl", in_line(0, "variance", [-1.0] * 20), "points.jsonl has a point at 0 that cannot be"),
-        ("points.jsonl", in_line(0, "mean", ["a"] * 20), "points.jsonl has a point at 0 that cannot be"),
+        ("points.jsonl", in_line(1, "norm", [1.0] * 19), "points.jsonl has a point at 3 that is not of 20 layers"),
+        ("points.jsonl", in_line(0, "variance", [-1.0] * 20), "points.jsonl is damaged .variance is"),
+        ("points.jsonl", in_line(0, "mean", ["a"] * 20), "points.jsonl is damaged .mean.0. is 'a'; expected float"),
     ],
 )
 def test_a_record_that_cannot_be_is_refused(

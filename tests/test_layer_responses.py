@@ -173,9 +173,13 @@ def test_it_needs_the_net(results: Path) -> None:
     [
         ("spec.json", in_json("train_images", 301), "spec.json is of run "),
         ("points.jsonl", in_line(2, "batch_norm", "batch"), "points.jsonl has other points than its spec says"),
-        ("points.jsonl", in_line(1, "tensor", [1.0] * 6), "points.jsonl has a point of test, batch that cannot be"),
-        ("points.jsonl", in_line(0, "channel", [-1.0] * 7), "points.jsonl has a point of test, eval that cannot be"),
-        ("points.jsonl", in_line(0, "more", 1), "points.jsonl has a point of test, eval that cannot be"),
+        (
+            "points.jsonl",
+            in_line(1, "tensor", [1.0] * 6),
+            "points.jsonl has a point of test, batch that is not of 7 layers",
+        ),
+        ("points.jsonl", in_line(0, "channel", [-1.0] * 7), "points.jsonl is damaged .channel is"),
+        ("points.jsonl", in_line(0, "more", 1), "points.jsonl is damaged .ResponsePoint fields differ: more"),
     ],
 )
 def test_a_record_that_cannot_be_is_refused(

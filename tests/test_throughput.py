@@ -178,7 +178,7 @@ def test_what_was_measured_is_kept_and_replaced(tmp_path: Path) -> None:
     assert [whole.precision for whole in first.wholes] == ["fp32", "bf16"]  # of one net, each in its place
     for damage in ("{}", '{"format": 3, "machines": []}', '{"format": 2, "machines": [{"name": "x"}]}'):
         (tmp_path / "kept.json").write_text(damage)
-        with pytest.raises(UserError, match="measure anew with --table throughput"):
+        with pytest.raises(UserError, match="measure again with --table throughput"):
             records.load(tmp_path / "kept.json")
 
 

@@ -180,7 +180,7 @@ def damaged(results: Path) -> dict[str, str]:
             ("spec.json", '"format": 2', '"format": 9', "format 9 is newer than this version reads"),
             ("spec.json", '"format": 2', '"format": 0', "format is 0; expected 2"),
             ("spec.json", "{", "", "Extra data"),
-            ("spec.json", '"batch"', '"batches"', "CifarRecipe fields differ: batch, batches"),
+            ("spec.json", '"batch"', '"batches"', "recipe fields differ: batch, batches"),
             ("spec.json", '"seed": 5', '"seed": 6', "it is of run plain-20-short-s6"),
             ("result.json", "{", "", "Extra data"),
             ("result.json", '"format": 2', '"format": 0', "format is 0; expected 2"),

@@ -7,10 +7,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from bench.errors import UserError
-from bench.files import read_json, write_json
+from bench.files import read_as, write_json
 
 FORMAT = 1
 
@@ -59,6 +57,10 @@ class Submission:
     force: bool = False
     """Whether runs that had a result were sent too, to be computed anew."""
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.created < 1 << 36:
+            raise ValueError(f"created is {self.created}; expected seconds since 1970")
+
     @property
     def since(self) -> str:
         """When it was made, local time, as Slurm's commands want it; a minute early, for clocks that differ."""
@@ -95,7 +97,10 @@ def folder(results: Path, stamp: str) -> Path:
 
 def read_all(results: Path) -> list[Submission]:
     """Every launch into this results folder, oldest first. Raises UserError where a record is damaged."""
-    return [_read(path) for path in sorted((results / "slurm").glob("*/submission.json"))]
+    return [
+        read_as(Submission, path, FORMAT, "move its folder away")
+        for path in sorted((results / "slurm").glob("*/submission.json"))
+    ]
 
 
 def latest(submissions: Iterable[Submission]) -> dict[str, Sent]:
@@ -106,20 +111,3 @@ def latest(submissions: Iterable[Submission]) -> dict[str, Sent]:
             for index, runs in enumerate(array.tasks):
                 found.update({run_id: Sent(submission, array, index) for run_id in runs})
     return found
-
-
-def _read(path: Path) -> Submission:
-    data = read_json(path)
-    if data.pop("format", None) != FORMAT:
-        raise UserError(f"{path} is of another version than {FORMAT}: move its folder away")
-    try:
-        arrays = tuple(_array(array) for array in data.pop("arrays"))
-        report = data.pop("report")
-        cancelled = tuple(data.pop("cancelled"))
-        return Submission(**data, arrays=arrays, report=_array(report) if report else None, cancelled=cancelled)
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}): move its folder away") from error
-
-
-def _array(data: dict[str, Any]) -> SentArray:
-    return SentArray(**{**data, "tasks": tuple(map(tuple, data["tasks"]))})

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bench.errors import UserError
-from bench.files import read_json, write_json
+from bench.files import convert, read_json, write_json
 from bench.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -60,6 +60,10 @@ class Beat:
     reason: str = ""
     """The failure's last line, or why the run stopped."""
 
+    def __post_init__(self) -> None:
+        if not 0 < self.pid < 1 << 31:
+            raise ValueError(f"pid is {self.pid}; expected the number of a process")
+
     def alive(self) -> bool:
         """Whether the process that wrote it seems to be running still."""
         if self.state not in ("starting", "running"):
@@ -70,11 +74,11 @@ class Beat:
 
 
 def read(folder: RunFolder) -> Beat | None:
-    """The last heartbeat of a run; None where there is none that can be read."""
+    """The last heartbeat of a run; None where there is none that can be read. Other versions may say more."""
     try:
         data = read_json(folder.heartbeat)
-        return Beat(**{f.name: data[f.name] for f in fields(Beat)})
-    except (UserError, KeyError):
+        return convert(Beat, {f.name: data[f.name] for f in fields(Beat)})
+    except (UserError, ValueError, KeyError):
         return None
 
 

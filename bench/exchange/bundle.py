@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from bench.errors import UserError
 from bench.exchange.validate import EVALUATION, FILES, LIMITS
-from bench.files import write_atomic
+from bench.files import convert, parse, write_atomic
 
 FORMAT = 1
 """Of the bundle; the files in it have versions of their own."""
@@ -90,8 +90,18 @@ def unpack(path: Path, folder: Path) -> None:
                 _extract(path, bundle, infos[name], entry, folder)
     except FileNotFoundError as error:
         raise UserError(f"--import {path}: there is no such file: give one that --export has written") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise refusal(path, f"is no bundle, or not whole ({error})") from error
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        ValueError,
+        RuntimeError,
+        OverflowError,
+    ) as error:
+        raise refusal(
+            path, f"is no bundle, or not whole ({str(error)!a:.200})"
+        ) from error  # names in it may be any bytes
     except OSError as error:
         raise refusal(
             path, f"cannot be unpacked ({error.strerror})", "mend that and give the same command again"
@@ -132,18 +142,18 @@ def _manifest(path: Path, bundle: zipfile.ZipFile, infos: Mapping[str, zipfile.Z
     if MANIFEST not in infos:
         raise refusal(path, f"has no {MANIFEST}")
     try:
-        data: Any = json.loads(bundle.read(MANIFEST))
+        data: Any = parse(bundle.read(MANIFEST))
         if data["kind"] != KIND or type(data["format"]) is not int:
             raise ValueError("of something else")
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise refusal(path, f"has a damaged {MANIFEST} ({error})") from error
     if data["format"] != FORMAT:
         older = data["format"] < FORMAT
         remedy = "export it anew with this version" if older else "take the version that wrote it, or a later one"
         raise refusal(path, f"is a bundle of format {data['format']}, and this version reads {FORMAT}", remedy)
     try:
-        entries = {name: Entry(**entry) for name, entry in data["files"].items()}
-    except (TypeError, AttributeError) as error:
+        entries = convert(dict[str, Entry], data.get("files"))
+    except ValueError as error:
         raise refusal(path, f"has a damaged {MANIFEST} ({error})") from error
     if unequal := sorted(set(entries) ^ (set(infos) - {MANIFEST})):
         raise refusal(path, f"holds other files than its {MANIFEST} says ({unequal[0][:200]!a})")

@@ -6,18 +6,23 @@ checkpoint against the net. Nothing in a file is ever executed, and no path is t
 
 from __future__ import annotations
 
-import json
-import math
+import contextlib
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar
 
 from bench.errors import UserError
 from bench.exchange import validate_layers
+from bench.files import Damaged, convert, read_json, read_lines
+from bench.measure.probes.responses_record import ResponsePoint
+from bench.measure.probes.surface_record import SurfacePoint
+from bench.runs.construction import Construction
+from bench.runs.curve import read_points
 from bench.runs.derived import Extension, GradientRun, Responses, SurfacePart, from_json
 from bench.runs.folder import Measured, Result, RunFolder
+from bench.runs.provenance import PRINTED, origin
 from bench.runs.scores import Score
 from bench.runs.spec import Spec
 from bench.runs.upgrades import upgraded
@@ -38,24 +43,13 @@ LIMITS = {
     "result.json": 1 << 16,
 }
 """Bytes that no such file of ours comes near."""
-DEEPEST = 10_000
 TEST_IMAGES = {"cifar10": 10_000}
-POINT = ("iteration", "epoch", "lr", "train_loss", "train_error", "test_error", "images_per_second")
-"""What an evaluation point has at least, all of it numbers."""
 DATASETS = {
     "cifar": re.compile("cifar10|digits"),
     "imagenet": re.compile("imagenet|imagefolder-[0-9a-f]{8}"),
     "vgg": re.compile("imagenet|imagefolder-[0-9a-f]{8}"),
 }
-PRINTED = re.compile(r"[^\x00-\x1f\x7f|<>`]{1,200}")
-"""Words from a file that end up on a page: one line, and nothing that a page would take for its own."""
-COMMIT, WEIGHTS = re.compile("[0-9a-f]{7,64}"), re.compile("[0-9a-f]{16}")
-SURFACE_POINT = {"row", "column", "loss", "error", "weights", "seconds"}
-BUILT = (
-    "train_error_shallow", "train_error", "train_images", "test_error_shallow", "test_error", "test_images",
-    "logit_difference", "logit_size", "predictions_changed",
-)  # fmt: skip
-"""What is said of an extended net besides the weights that it was made of, all of it numbers."""
+WEIGHTS = re.compile("[0-9a-f]{16}")
 R = TypeVar("R", Result, Measured)
 
 
@@ -140,110 +134,56 @@ def _files_of(spec: Spec) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return ("spec.json", "metrics.jsonl", *besides, "provenance.json"), (EVALUATION, CHECKPOINT, "result.json")
 
 
-def load(path: Path) -> Any:
-    """The value in a JSON file. Raises Unsound for what is no JSON, not finite, named twice, or larger than it can be."""
+@contextlib.contextmanager
+def _of(path: Path) -> Iterator[None]:
+    """What is wrong with a file becomes Unsound, which names it without its folder."""
     try:
-        if path.stat().st_size > LIMITS.get(path.name, 1 << 20):
-            raise Unsound(path.name, "is larger than it can be")
-        return _parse(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        yield
+    except Damaged as error:
+        raise Unsound(path.name, f"is damaged ({error.reason})") from error
+    except UserError as error:
+        raise Unsound(path.name, "cannot be read") from error
+    except ValueError as error:
         raise Unsound(path.name, f"is damaged ({error})") from error
 
 
-def _parse(text: str) -> Any:
-    return json.loads(text, parse_constant=_finite, parse_float=_finite, object_pairs_hook=_once)
-
-
-def _finite(text: str) -> float:
-    if not math.isfinite(number := float(text)):
-        raise ValueError(f"{text} is no finite number")
-    return number
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name is given twice")
-    return found
-
-
-def _typed(file: str, value: Any) -> None:
-    """Raise Unsound unless each field of a dataclass, and of those in it, is of its type, to the last literal."""
-    from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
-
-    for name, hint in get_type_hints(type(value)).items():
-        found = getattr(value, name)
-        if is_dataclass(found):
-            _typed(file, found)
-        try:
-            check_type(found, hint, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
-            if isinstance(found, bool) and hint is not bool:  # to Python a bool is an int
-                raise TypeCheckError("is a bool")
-        except TypeCheckError as error:
-            raise Unsound(file, f"has {name} {found!r:.80}, which cannot be") from error
+def load(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises Unsound."""
+    with _of(path):
+        return read_json(path, LIMITS.get(path.name, 1 << 20))
 
 
 def spec_of(folder: RunFolder) -> Spec:
     """The spec, its identity computed anew."""
-    name, data = folder.spec.name, load(folder.spec)
-    try:
-        spec = from_json(data)
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise Unsound(name, f"is no spec ({error})") from error
-    _typed(name, spec)
+    name = folder.spec.name
+    with _of(folder.spec):
+        spec = from_json(load(folder.spec))
     for each in (spec, *spec.needs):
-        if each.seed < 0 or each.arch.depth > DEEPEST:
-            raise Unsound(name, "has a number that cannot be")
         if not DATASETS[each.arch.family].fullmatch(each.dataset):
-            raise Unsound(name, f"has dataset {each.dataset!r:.80}, which cannot be")
+            wanted = DATASETS[each.arch.family].pattern.replace("|", " or ")
+            raise Unsound(name, f"is damaged (dataset is {each.dataset!r:.80}; expected {wanted})")
     if spec.run_id != folder.run_id:
         raise Unsound(name, f"is of run {spec.run_id}, and its folder says {folder.run_id}")
     return spec
 
 
-def _lines(path: Path) -> list[Any]:
-    """The values in a file of one JSON value a line."""
-    try:
-        if path.stat().st_size > LIMITS[path.name]:
-            raise Unsound(path.name, "is larger than it can be")
-        return [_parse(line) for line in path.read_text("utf-8").splitlines()]
-    except (OSError, ValueError, RecursionError) as error:
-        raise Unsound(path.name, f"is damaged ({error})") from error
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The objects in a file of one a line."""
+    with _of(path):
+        return read_lines(path, LIMITS[path.name])
 
 
 def _points(folder: RunFolder, spec: Spec) -> list[dict[str, Any]]:
     """The evaluation points, in rising order."""
-    name, last, points = folder.metrics.name, 0, _lines(folder.metrics)
-    for number, point in enumerate(points, start=1):
-        if not isinstance(point, dict) or not all(_number(point.get(key)) for key in POINT):
-            raise Unsound(name, f"line {number} is no evaluation point")
-        if not all(value is None or _number(value) for value in point.values()):
-            raise Unsound(name, f"line {number} has something else than numbers")
-        if type(point["iteration"]) is not int or not last < point["iteration"] <= spec.recipe.iterations:
-            raise Unsound(name, f"line {number} has iteration {point['iteration']} after {last}")
-        errors = [point[key] for key in ("train_error", "test_error", "validation_error") if point.get(key) is not None]
-        if not all(0 <= error <= 100 for error in errors):
-            raise Unsound(name, f"line {number} has an error that cannot be")
-        last = point["iteration"]
-    return points
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    with _of(folder.metrics):
+        return read_points(folder.metrics, spec.recipe.iterations, LIMITS[folder.metrics.name])
 
 
 def _read(folder: RunFolder, kind: type[R]) -> R:
-    """The result file, of a known version, each field of its type."""
-    name, data = folder.result.name, load(folder.result)
-    try:
-        data = upgraded(data)
-    except (ValueError, AttributeError) as error:
-        raise Unsound(name, f"is no result ({error})") from error
-    if names := set(data) ^ {"format", *(f.name for f in fields(kind))}:
-        raise Unsound(name, f"has other fields ({', '.join(sorted(map(str, names)))[:200]})")
-    result = kind(**{key: value for key, value in data.items() if key != "format"})
-    _typed(name, result)
-    return result
+    """The result file, each field of its type."""
+    with _of(folder.result):
+        data = upgraded(load(folder.result))
+        return convert(kind, {key: value for key, value in data.items() if key != "format"})
 
 
 def _agree(name: str, result: Result | Measured, expected: Mapping[str, Any]) -> None:
@@ -256,12 +196,16 @@ def _measured(folder: RunFolder, spec: Spec) -> Measured:
     """That a measurement is whole: each point that it is to have, once and of one net."""
     result, name = _read(folder, Measured), folder.points.name
     points = _lines(folder.points)
-    if not all(isinstance(point, dict) and _number(point.get("seconds")) for point in points):
-        raise Unsound(name, "has something else than points")
-    if any(point.get("weights") != result.weights for point in points):
+    kind = SurfacePoint if isinstance(spec, SurfacePart) else ResponsePoint
+    with _of(folder.points):
+        for point in points:
+            convert(kind, point)
+    if any(point["weights"] != result.weights for point in points):
         raise Unsound(name, "has points of other weights than the result says")
-    if not WEIGHTS.fullmatch(result.weights) or any(point["seconds"] < 0 for point in points):
-        raise Unsound(name, "has a value that cannot be")
+    if not WEIGHTS.fullmatch(result.weights):
+        raise Unsound(
+            folder.result.name, f"is damaged (weights is {result.weights!r:.80}; expected 16 hexadecimal digits)"
+        )
     seconds = sum(point["seconds"] for point in points)
     _agree(folder.result.name, result, {"run_id": spec.run_id, "points": len(points), "wall_seconds": seconds})
     if isinstance(spec, SurfacePart):
@@ -273,36 +217,27 @@ def _measured(folder: RunFolder, spec: Spec) -> Measured:
 
 def _surface(name: str, spec: SurfacePart, points: list[dict[str, Any]]) -> None:
     """Raise Unsound unless these are the points of a part of a surface, in order."""
-    if [(point.get("row"), point.get("column")) for point in points] != spec.points:
+    if [(point["row"], point["column"]) for point in points] != spec.points:
         raise Unsound(name, "has other points than its spec says")
     for point in points:
-        loss, error = point.get("loss"), point.get("error")
-        wrong = error * spec.grid.images / 100 if _number(error) and error is not None else -1
-        possible = 0 <= wrong <= spec.grid.images and abs(wrong - round(wrong)) < 1e-6
-        if not possible or not (loss is None or (_number(loss) and loss >= 0)) or set(point) != SURFACE_POINT:
-            raise Unsound(name, f"has a point at {point['row']}, {point['column']} that cannot be")
+        wrong = point["error"] * spec.grid.images / 100
+        if abs(wrong - round(wrong)) > 1e-6:
+            at = f"row {point['row']}, column {point['column']}"
+            raise Unsound(name, f"has at {at} error {point['error']}, which is no number of {spec.grid.images} images")
 
 
 def _construction(folder: RunFolder) -> None:
     """Raise Unsound unless the file says what an extended net did before it was trained on."""
-    name, facts = folder.construction.name, load(folder.construction)
-    if not isinstance(facts, dict) or set(facts) != {"weights", *BUILT}:
-        raise Unsound(name, "has other fields")
-    counts = all(type(facts[key]) is int for key in BUILT if key.endswith(("_images", "_changed")))
-    numbers = all(_number(facts[key]) and facts[key] >= 0 for key in BUILT)
-    known = isinstance(facts["weights"], str) and WEIGHTS.fullmatch(facts["weights"])
-    if not known or not counts or not numbers or any(facts[key] > 100 for key in BUILT if "error" in key):
-        raise Unsound(name, "has a value that cannot be")
+    with _of(folder.construction):
+        convert(Construction, load(folder.construction))
 
 
 def _result(folder: RunFolder, spec: Spec, points: list[dict[str, Any]]) -> Result:
     """The result, every field that the curve decides held against it."""
     result, name = _read(folder, Result), folder.result.name
     _agree(name, result, _expected(spec, result, points))
-    if not 0 <= result.iterations <= spec.recipe.iterations or min(result.wall_seconds, result.images_per_second) < 0:
-        raise Unsound(name, "has a number that cannot be")
-    if min(result.test_images, result.train_images) < 1:
-        raise Unsound(name, "has a number of images that cannot be")
+    if result.iterations > spec.recipe.iterations:
+        raise Unsound(name, f"has iterations {result.iterations}, and the spec has {spec.recipe.iterations}")
     for point in points:
         wrong = point["test_error"] * result.test_images / 100
         if abs(wrong - round(wrong)) > 1e-6:
@@ -346,39 +281,21 @@ def _expected(spec: Spec, result: Result, points: list[dict[str, Any]]) -> dict[
 
 def _provenance(folder: RunFolder) -> None:
     """Raise Unsound where what pages print of a run's origin is missing, or would break a page."""
-    name, facts = folder.provenance.name, load(folder.provenance)
-    try:
-        code, skipped = facts["code"], facts.get("skipped_images", {})
-        words = [facts["device"]["name"], facts["packages"]["torch"], facts.get("host", "?")]
-        known = (
-            (code["commit"] is None or COMMIT.fullmatch(code["commit"]))
-            and isinstance(code["patch"], str | None)
-            and facts["device"]["kind"] in ("cpu", "cuda")
-            and all(PRINTED.fullmatch(word) for word in words)
-            and all(type(facts[key]) is int and facts[key] >= 0 for key in ("threads", "restarts"))
-            and all(split in ("train", "val") and type(n) is int and n >= 0 for split, n in skipped.items())
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise Unsound(name, f"does not say where the run comes from ({error})") from error
-    if not known:
-        raise Unsound(name, "has a value that cannot be")
+    with _of(folder.provenance):
+        origin(load(folder.provenance))
 
 
 def evaluation(path: Path, whole: bool = True) -> dict[str, Score]:
     """The scores in a file, by protocol. Raises Unsound unless it holds such; with `whole`, those of named weights."""
     data = load(path)
-    try:
-        scores = {protocol: Score(**score) for protocol, score in data["protocols"].items()}
-        words = [*scores, *((data["name"], data["arch"], data["note"]) if whole else ())]
-        known = bool(scores) and all(PRINTED.fullmatch(word) or word == "" for word in words)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise Unsound(path.name, f"is no evaluation ({error})") from error
-    for score in scores.values():
-        _typed(path.name, score)
-        top5 = 0 if score.top5_wrong is None else score.top5_wrong
-        known = known and 0 <= top5 <= score.top1_wrong <= score.images > 0
-    if not known:
-        raise Unsound(path.name, "has a value that cannot be")
+    with _of(path):
+        scores = convert(dict[str, Score], data.get("protocols"))
+        words = convert(list[str], [data.get(name) for name in ("name", "arch", "note")]) if whole else []
+        for word in (*scores, *words):
+            if word and not PRINTED.fullmatch(word):
+                raise ValueError(f"{word!r:.80} is on no page; expected a line of text")
+        if not scores:
+            raise ValueError("protocols is empty; expected at least one")
     return scores
 
 

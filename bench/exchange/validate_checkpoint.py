@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import zipfile
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bench.errors import UserError
+from bench.files import convert
 from bench.runs.initial_net import build_of
 from bench.runs.spec import Spec
 from bench.training import checkpoint
@@ -95,20 +95,10 @@ def _is_of(groups: list[dict[str, Any]], parameters: list[Tensor], theirs: Any) 
 
 
 def _progress(data: Any, spec: Spec) -> Progress:
-    if not isinstance(data, dict) or set(data) != {f.name for f in fields(Progress)}:
-        raise UserError("has no progress of this version")
-    now = Progress(**data)
-    counts = (now.iteration, now.wrong, now.seen, now.attempts)
-    sums = (now.loss_sum, now.train_seconds, now.wall_seconds)
-    recent = now.recent_wrong if isinstance(now.recent_wrong, list) else [None]
-    known = (
-        all(type(count) is int and count >= 0 for count in (*counts, *recent))
-        and all(type(number) in (int, float) for number in sums)
-        and all(type(each) in (int, type(None)) for each in (now.warmup_ended,))
-        and now.execution in (None, "eager", "compiled", "captured")
-        and isinstance(now.metrics, list)
-        and all(isinstance(point, dict) for point in now.metrics)
-    )
-    if not known or now.iteration > spec.recipe.iterations:
-        raise UserError("has a progress that cannot be")
+    try:
+        now = convert(Progress, data)
+    except ValueError as error:
+        raise UserError(f"has no progress of this version ({error})") from error
+    if now.iteration > spec.recipe.iterations:
+        raise UserError(f"has iteration {now.iteration}, and its run ends at {spec.recipe.iterations}")
     return now

@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench.measure.probes.gradients_record import COLUMNS
+from bench.files import convert
+from bench.measure.probes.gradients_record import COLUMNS, Point
 from bench.measure.probes.responses_record import PASSES, REDUCTIONS
 from bench.runs.derived import GradientRun, Responses
-
-RESPONSE_POINT = {"data", "batch_norm", *REDUCTIONS, "images", "weights", "seconds"}
-GRADIENT_POINT = {"iteration", "seconds", *COLUMNS}
 
 
 def of_responses(spec: Responses, points: Sequence[dict[str, Any]]) -> str | None:
     """What is wrong with the passes of a measurement, in words that follow the file's name; None where nothing is."""
     if [(point.get("data"), point.get("batch_norm")) for point in points] != list(PASSES):
         return "has other points than its spec says"
+    layers = spec.arch.depth - 1  # 6n+1
     for point in points:
-        whole = set(point) == RESPONSE_POINT and type(point["images"]) is int and point["images"] > 0
-        layers = spec.arch.depth - 1  # 6n+1
-        if not whole or not all(_numbers(point[reduction], layers) for reduction in REDUCTIONS):
-            return f"has a point of {point['data']}, {point['batch_norm']} that cannot be"
+        if any(len(point[reduction]) != layers for reduction in REDUCTIONS):
+            return f"has a point of {point['data']}, {point['batch_norm']} that is not of {layers} layers"
     return None
 
 
@@ -31,17 +28,10 @@ def of_gradients(spec: GradientRun, points: Sequence[Any], ended: int) -> str | 
     if at != list(spec.probe_at[: len(at)]) or len(at) < sum(iteration < ended for iteration in spec.probe_at):
         return "has other points than its spec says"
     for point in points:
-        whole = set(point) == GRADIENT_POINT and _numbers([point["seconds"]], 1)
-        if not whole or not all(_numbers(point[name], spec.arch.depth, lacking=True) for name in COLUMNS):
-            return f"has a point at {point['iteration']} that cannot be"
-        if any(value is not None and value < 0 for name in COLUMNS if name != "mean" for value in point[name]):
-            return f"has a point at {point['iteration']} that cannot be"
+        try:
+            convert(Point, point)
+        except ValueError as error:
+            return f"is damaged ({error})"
+        if any(len(point[name]) != spec.arch.depth for name in COLUMNS):
+            return f"has a point at {point['iteration']} that is not of {spec.arch.depth} layers"
     return None
-
-
-def _numbers(values: Any, count: int, lacking: bool = False) -> bool:
-    """Whether this is a list of so many numbers, some of which may be lacking; if none may, none is negative."""
-    if not isinstance(values, list) or len(values) != count:
-        return False
-    found = [value for value in values if not (lacking and value is None)]
-    return all(type(value) in (int, float) and (lacking or value >= 0) for value in found)

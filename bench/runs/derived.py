@@ -6,12 +6,15 @@ published as runs are.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
+from bench.files import convert
 from bench.runs import upgrades
-from bench.runs.spec import CifarRecipe, RunSpec, Spec, digest, exactly, recipe_from_json, slug
+from bench.runs.spec import CifarFile, CifarRecipe, RunSpec, Spec, digest, slug
+from bench.runs.upgrades import upgraded
 from models.arch import Arch
 
 EXTENSION, SURFACE, RESPONSES, GRADIENTS = "extension", "surface", "responses", "gradients"
@@ -134,7 +137,7 @@ class Grid:
     def __post_init__(self) -> None:
         through_the_net = (self.columns,) if self.kind == "lines" else (self.columns, self.rows)
         odd = all(count % 2 and count > 1 for count in through_the_net)
-        if not odd or min(self.rows, self.images) < 1 or self.reach <= 0 or self.seed < 0:
+        if not odd or min(self.rows, self.images) < 1 or not 0 < self.reach < math.inf or self.seed < 0:
             raise ValueError(f"a grid of {self.rows} by {self.columns} points cannot be: give odd numbers from 3 on")
 
     def coefficient(self, column: int) -> float:
@@ -301,25 +304,72 @@ def parts(run: RunSpec, grid: Grid, rows: int) -> tuple[SurfacePart, ...]:
     return tuple(SurfacePart(run, grid, start, min(start + rows, grid.rows)) for start in starts)
 
 
-def from_json(data: dict[str, Any]) -> Spec:
-    """The Spec whose `to_json` this is, of this format or an older one. Raises ValueError for a missing or unknown field."""
-    kind = data.get("kind")
-    if kind is None:
+@dataclass(frozen=True)
+class ExtensionFile:
+    """spec.json of each kind; `kind` says which one it is."""
+
+    format: int
+    kind: Literal["extension"]
+    run: CifarFile
+    arch: Arch
+    recipe: CifarRecipe
+
+    def spec(self) -> Extension:
+        return Extension(self.run.spec(), self.arch, self.recipe)
+
+
+@dataclass(frozen=True)
+class SurfaceFile:
+    format: int
+    kind: Literal["surface"]
+    run: CifarFile
+    grid: Grid
+    start: int
+    stop: int
+
+    def spec(self) -> SurfacePart:
+        return SurfacePart(self.run.spec(), self.grid, self.start, self.stop)
+
+
+@dataclass(frozen=True)
+class ResponsesFile:
+    format: int
+    kind: Literal["responses"]
+    run: CifarFile
+    train_images: int
+
+    def spec(self) -> Responses:
+        return Responses(self.run.spec(), self.train_images)
+
+
+@dataclass(frozen=True)
+class GradientsFile:
+    format: int
+    kind: Literal["gradients"]
+    run: CifarFile
+    batch_norm: bool
+    init_scale: float
+    probe_images: int
+    probe_at: tuple[int, ...]
+
+    def spec(self) -> GradientRun:
+        return GradientRun(self.run.spec(), self.batch_norm, self.init_scale, self.probe_images, self.probe_at)
+
+
+Files: TypeAlias = ExtensionFile | SurfaceFile | ResponsesFile | GradientsFile
+FILES: dict[str, type[Files]] = {
+    EXTENSION: ExtensionFile, SURFACE: SurfaceFile, RESPONSES: ResponsesFile, GRADIENTS: GradientsFile
+}  # fmt: skip
+
+
+def from_json(data: Any) -> Spec:
+    """The Spec whose `to_json` this is, of this format or an older one. Raises ValueError, naming field and value."""
+    if not isinstance(data, dict):
+        raise ValueError("no object")
+    if "kind" not in data:
         return RunSpec.from_json(data)
-    data = upgrades.upgraded(data)
-    given = {name: value for name, value in data.items() if name not in ("format", "kind")}
-    if kind == EXTENSION:
-        own = exactly(Extension, given)
-        arch, recipe = Arch(**exactly(Arch, own["arch"])), recipe_from_json(CifarRecipe, own["recipe"])
-        return Extension(RunSpec.from_json(own["run"]), arch, recipe)
-    if kind == SURFACE:
-        own = exactly(SurfacePart, given)
-        grid = Grid(**exactly(Grid, own["grid"]))
-        return SurfacePart(RunSpec.from_json(own["run"]), grid, own["start"], own["stop"])
-    if kind == RESPONSES:
-        own = exactly(Responses, given)
-        return Responses(RunSpec.from_json(own["run"]), own["train_images"])
-    if kind == GRADIENTS:
-        own = exactly(GradientRun, given)
-        return GradientRun(**{**own, "run": RunSpec.from_json(own["run"]), "probe_at": tuple(own["probe_at"])})
-    raise ValueError(f"kind {kind!r:.80} is none of this version")
+    kind = FILES.get(data["kind"]) if isinstance(data["kind"], str) else None
+    if kind is None:
+        raise ValueError(f"kind is {data['kind']!r:.80}; expected {', '.join(FILES)} or none")
+    run = data.get("run")
+    return convert(kind, upgraded({**data, "run": upgraded(run) if isinstance(run, dict) else run})).spec()

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from bench.errors import UserError
-from bench.files import Damaged, read_json, read_lines, unreadable
+from bench.files import Damaged, read_json, unreadable
+from bench.runs.curve import read_points
 from bench.runs.folder import Result, RunFolder, read_spec
+from bench.runs.provenance import origin
 from bench.runs.scores import Score, read_scores
 from bench.runs.spec import RunSpec, Spec
 from models.arch import Arch
@@ -38,7 +40,7 @@ class Finished(Generic[S]):
     def metrics(self) -> list[dict[str, Any]]:
         """The evaluation points, oldest first. Raises UserError."""
         path = self.folder.metrics
-        return _read_lines(path, _stamp(path))
+        return _read_points(path, _stamp(path), self.spec.recipe.iterations)
 
     @property
     def evaluation(self) -> dict[str, Score]:
@@ -152,13 +154,17 @@ def _stamp_or_none(path: Path) -> Stamp | None:
 
 
 @lru_cache(maxsize=1000)  # as many as figures draw; of all runs they would not fit into memory
-def _read_lines(path: Path, stamp: Stamp) -> list[dict[str, Any]]:
-    return read_lines(path)
+def _read_points(path: Path, stamp: Stamp, iterations: int) -> list[dict[str, Any]]:
+    return read_points(path, iterations)
 
 
 @lru_cache(maxsize=20_000)
 def _read_provenance(path: Path, stamp: Stamp) -> dict[str, Any]:
     facts = read_json(path)
+    try:
+        origin(facts)
+    except ValueError as error:
+        raise Damaged(path, error) from error
     if patch := facts.get("code", {}).get("patch"):
         facts["code"]["patch"] = sys.intern(patch)  # many runs have the same one
     return facts

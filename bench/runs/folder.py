@@ -8,20 +8,23 @@ Every file is written whole or not at all. Reading is strict: what is not whole 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from bench.errors import Busy, UserError
-from bench.files import AGAIN, Damaged, read_json, read_lines, write_json, write_lines, write_probe
+from bench.files import AGAIN, Damaged, convert, read_json, read_lines, write_json, write_lines, write_probe
 from bench.runs import upgrades
 from bench.runs.derived import from_json
+from bench.runs.ranges import Range, check
 from bench.runs.spec import Spec
+
+PERCENT = Range("error in percent", least=0, most=100)
+COUNT, DONE = Range("number", least=1), Range("number", least=0)
 
 
 @dataclass(frozen=True)
@@ -30,29 +33,32 @@ class Result:
 
     run_id: str
     status: Literal["done", "diverged"]
-    iterations: int
+    iterations: Annotated[int, DONE]
     """Iterations completed."""
-    test_error: float | None
-    test_error_best: float | None
+    test_error: Annotated[float | None, PERCENT]
+    test_error_best: Annotated[float | None, PERCENT]
     """Lowest over the evaluation points, chosen on the test set: optimistic, for comparison with such numbers only."""
-    test_error_best_iteration: int | None
-    validation_error: float | None
-    test_error_at_best_validation: float | None
-    train_error: float | None
+    test_error_best_iteration: Annotated[int | None, COUNT]
+    validation_error: Annotated[float | None, PERCENT]
+    test_error_at_best_validation: Annotated[float | None, PERCENT]
+    train_error: Annotated[float | None, PERCENT]
     """Over the images between the last two evaluation points, augmented, as the net saw them while it learnt."""
-    train_error_full: float | None
+    train_error_full: Annotated[float | None, PERCENT]
     """Over all training images, not augmented, in evaluation mode, by the last iterate."""
     train_loss: float | None
     """Mean cross-entropy over the same images as `train_error`."""
-    test_images: int
-    train_images: int
-    parameters: int
-    warmup_ended: int | None
+    test_images: Annotated[int, COUNT]
+    train_images: Annotated[int, COUNT]
+    parameters: Annotated[int, COUNT]
+    warmup_ended: Annotated[int | None, DONE]
     """Iterations done at the warm-up learning rate, None without warm-up."""
-    wall_seconds: float
+    wall_seconds: Annotated[float, DONE]
     """All attempts together: training, evaluation and checkpoints."""
-    images_per_second: float
+    images_per_second: Annotated[float, DONE]
     """Training images over the seconds spent training, without evaluation."""
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 @dataclass(frozen=True)
@@ -61,11 +67,14 @@ class Measured:
 
     run_id: str
     status: Literal["done"]
-    points: int
+    points: Annotated[int, COUNT]
     weights: str
     """Digest of the weights of the net: what was measured of different ones is never put together."""
-    wall_seconds: float
+    wall_seconds: Annotated[float, DONE]
     """Of all attempts, spent on points that were kept."""
+
+    def __post_init__(self) -> None:
+        check(self)
 
     @property
     def iterations(self) -> int:
@@ -166,7 +175,7 @@ class RunFolder:
         try:
             lock.acquire(timeout=patience, poll_interval=0.5)
         except Timeout:
-            who = json.loads(holder.read_text()) if holder.exists() else {}
+            who = _holder(holder)
             raise Busy(
                 f"run {self.run_id} is being worked on by process {who.get('pid', '?')} on {who.get('host', '?')}: "
                 "wait for it, or choose other runs with --only"
@@ -189,13 +198,12 @@ class RunFolder:
     def _read(self, kind: type[R]) -> R:
         try:
             data = upgrades.upgraded(read_json(self.result))
+            result = convert(kind, {name: value for name, value in data.items() if name != "format"})
         except ValueError as error:
             raise Damaged(self.result, error, AGAIN) from error
-        names = {"format", *(f.name for f in fields(kind))}
-        if set(data) != names or data["run_id"] != self.run_id:
-            wrong = ", ".join(sorted(set(data) ^ names)) or f"run_id {data['run_id']}"
-            raise Damaged(self.result, wrong, AGAIN)
-        return kind(**{name: value for name, value in data.items() if name != "format"})
+        if result.run_id != self.run_id:
+            raise Damaged(self.result, f"run_id is {result.run_id!r:.80}; expected {self.run_id}", AGAIN)
+        return result
 
     def write_result(self, result: Result | Measured) -> None:
         write_json(self.result, {"format": upgrades.FORMAT, **asdict(result)})
@@ -221,9 +229,17 @@ class RunFolder:
         write_lines(self.metrics, rows)
 
 
+def _holder(path: Path) -> dict[str, Any]:
+    """Who holds a run, as far as that can be read."""
+    try:
+        return read_json(path)
+    except UserError:
+        return {}
+
+
 def read_spec(path: Path) -> Spec:
     """The spec in a file, of this format or an older one. Raises UserError where it is damaged or of a newer format."""
     try:
         return from_json(read_json(path))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except ValueError as error:
         raise Damaged(path, error, "move its folder away") from error

@@ -2,21 +2,73 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
+import re
 import socket
 import subprocess
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from bench.files import convert, read_json
+from bench.runs.ranges import Range, check
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "fvcore", "submitit")
 MAX_PATCH = 1 << 20
 SNAPSHOT = "code.json"
 """In a copy of the code: what `code()` said where the copy was made."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What pages print of a run's provenance. A file may say more, and versions differ in what."""
+
+    commit: str | None
+    patch: str | None
+    kind: Literal["cpu", "cuda"]
+    device: str
+    torch: str
+    host: str
+    threads: Annotated[int, Range("threads", least=0)]
+    restarts: Annotated[int, Range("restarts", least=0)]
+    skipped_images: dict[Literal["train", "val"], int]
+    seconds: dict[str, float]
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.commit is not None and not COMMIT.fullmatch(self.commit):
+            raise ValueError(f"commit is {self.commit!r:.80}; expected 7 to 64 hexadecimal digits")
+        for name in ("device", "torch", "host"):
+            if not PRINTED.fullmatch(text := getattr(self, name)):
+                raise ValueError(f"{name} is {text!r:.80}; expected a line that a page can show")
+        if any(count < 0 for count in self.skipped_images.values()):
+            raise ValueError("skipped_images has a number below 0; expected how many were left out")
+
+
+PRINTED = re.compile(r"[^\x00-\x1f\x7f|<>`]{1,200}")
+"""Words from a file that end up on a page: one line, and nothing that a page would take for its own."""
+COMMIT = re.compile("[0-9a-f]{7,64}")
+
+
+def origin(facts: dict[str, Any]) -> Origin:
+    """What a provenance.json says of where a run comes from. Raises ValueError, naming field and value."""
+
+    def of(part: str) -> dict[str, Any]:
+        if not isinstance(found := facts.get(part), dict):
+            raise ValueError(f"{part} is {found!r:.80}; expected an object")
+        return found
+
+    code, device, packages = of("code"), of("device"), of("packages")
+    flat: dict[str, Any] = {name: code[name] for name in ("commit", "patch") if name in code}
+    flat |= {key: device[name] for key, name in (("kind", "kind"), ("device", "name")) if name in device}
+    flat |= {name: packages[name] for name in ["torch"] if name in packages}
+    flat |= {name: facts[name] for name in ("threads", "restarts") if name in facts}
+    optional = {"host": "?", "skipped_images": {}, "seconds": {}}
+    return convert(Origin, {**flat, **{name: facts.get(name, other) for name, other in optional.items()}})
 
 
 def now() -> str:
@@ -72,8 +124,7 @@ def counted() -> dict[str, str]:
 def code() -> dict[str, Any]:
     """Commit of the checkout and the patch of what is not committed; both None outside a git checkout."""
     if (ROOT / SNAPSHOT).exists():
-        facts: dict[str, Any] = json.loads((ROOT / SNAPSHOT).read_text())
-        return facts
+        return read_json(ROOT / SNAPSHOT)
     commit = _git("rev-parse", "HEAD")
     patch = _git("diff", "HEAD") if commit else None
     if patch and len(patch) > MAX_PATCH:

@@ -9,10 +9,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from bench.errors import UserError
-from bench.files import read_json, write_json
+from bench.files import Damaged, convert, read_json, write_json
 
 
 def wilson(wrong: int, images: int) -> tuple[float, float]:
@@ -31,6 +30,11 @@ class Score:
     top5_wrong: int | None
     """None where fewer than six classes make it meaningless, or where it was not measured."""
     images: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= (self.top5_wrong or 0) <= self.top1_wrong <= self.images or self.images < 1:
+            wrong = f"top1_wrong {self.top1_wrong}, top5_wrong {self.top5_wrong}"
+            raise ValueError(f"{wrong}, images {self.images}: expected 0 <= top5 <= top1 <= images, and images > 0")
 
     @property
     def top1(self) -> float:
@@ -67,14 +71,16 @@ class Evaluation:
 
 def read_scores(path: Path) -> dict[str, Score]:
     """Protocol -> wrong images, from an evaluation.json; nothing where there is none. Raises UserError."""
-    return _scores(path, read_json(path)) if path.exists() else {}
-
-
-def _scores(path: Path, data: dict[str, Any]) -> dict[str, Score]:
+    if not path.exists():
+        return {}
+    found = read_json(path)
     try:
-        return {name: Score(**score) for name, score in data["protocols"].items()}
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is damaged ({error}): delete it, and give the same command again") from error
+        return convert(dict[str, Score], found.get("protocols"))
+    except ValueError as error:
+        raise Damaged(path, error, DELETE) from error
+
+
+DELETE = "delete it, and give the same command again"
 
 
 def write_scores(path: Path, scores: Mapping[str, Score], **facts: str) -> None:
@@ -84,8 +90,11 @@ def write_scores(path: Path, scores: Mapping[str, Score], **facts: str) -> None:
 def read_evaluation(path: Path) -> Evaluation:
     """What `write_evaluation` wrote. Raises UserError."""
     data = read_json(path)
-    name, arch, note = (str(data.get(key, "")) for key in ("name", "arch", "note"))
-    return Evaluation(name, arch, note, _scores(path, data))
+    words = {key: data.get(key, "") for key in ("name", "arch", "note")}
+    try:
+        return convert(Evaluation, {**words, "scores": data.get("protocols")})
+    except ValueError as error:
+        raise Damaged(path, error, DELETE) from error
 
 
 def write_evaluation(path: Path, evaluation: Evaluation) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol
 
+from bench.files import convert
 from bench.runs import ranges, upgrades
 from bench.runs.ranges import OutOfRange, Range
 from models.arch import Arch
@@ -194,6 +195,10 @@ class RunSpec:
     """cifar10, digits, imagenet; or imagefolder-DIGEST for a folder of images, by the digest of its listing."""
     seed: int
 
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise OutOfRange("seed", self.seed, "seed must be >= 0")
+
     @property
     def cifar(self) -> CifarRecipe:
         """The recipe of a CIFAR net."""
@@ -260,12 +265,39 @@ class RunSpec:
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> RunSpec:
-        """The inverse of `to_json`, of this format or an older one. Raises ValueError for a missing or an unknown field."""
-        data = upgrades.upgraded(data)
-        arch = Arch(**exactly(Arch, data.get("arch")))
-        kind: type[Recipe] = CifarRecipe if arch.family == "cifar" else ImageNetRecipe
-        rest = exactly(RunSpec, {k: v for k, v in data.items() if k != "format"})
-        return RunSpec(**{**rest, "arch": arch, "recipe": recipe_from_json(kind, data.get("recipe"))})
+        """The inverse of `to_json`, of this format or an older one. Raises ValueError, naming field and value."""
+        arch = data.get("arch")
+        cifar = isinstance(arch, dict) and arch.get("family") == "cifar"
+        kind: type[CifarFile | ImageNetFile] = CifarFile if cifar else ImageNetFile
+        return convert(kind, upgrades.upgraded(data)).spec()
+
+
+@dataclass(frozen=True)
+class CifarFile:
+    """spec.json of the training of a CIFAR net."""
+
+    format: int
+    arch: Arch
+    recipe: CifarRecipe
+    dataset: str
+    seed: int
+
+    def spec(self) -> RunSpec:
+        return RunSpec(self.arch, self.recipe, self.dataset, self.seed)
+
+
+@dataclass(frozen=True)
+class ImageNetFile:
+    """spec.json of the training of an ImageNet net."""
+
+    format: int
+    arch: Arch
+    recipe: ImageNetRecipe
+    dataset: str
+    seed: int
+
+    def spec(self) -> RunSpec:
+        return RunSpec(self.arch, self.recipe, self.dataset, self.seed)
 
 
 def digest(data: dict[str, Any]) -> str:
@@ -282,21 +314,3 @@ def stem(spec: Spec) -> str:
 def slug(spec: Spec) -> str:
     """The stem and the beginning of the digest."""
     return f"{stem(spec)}-{spec.digest[:8]}"
-
-
-R = TypeVar("R", bound=Recipe)
-
-
-def recipe_from_json(kind: type[R], data: Any) -> R:
-    """The recipe whose fields these are. Raises ValueError for a missing field or an unknown one."""
-    given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in exactly(kind, data).items()}
-    return kind(**given)
-
-
-def exactly(cls: type, data: Any) -> dict[str, Any]:
-    """`data` as keyword arguments of `cls`, provided that it names each field and no other."""
-    names = {f.name for f in fields(cls)}
-    given = set(data) if isinstance(data, dict) else set()
-    if given != names:
-        raise ValueError(f"{cls.__name__} fields differ: {', '.join(sorted(given ^ names)) or 'not an object'}")
-    return dict(data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import nn
@@ -14,20 +14,23 @@ from bench.errors import Unready, UserError
 from bench.files import write_atomic
 from bench.runs.folder import RunFolder
 from bench.runs.initial_net import build_for_run
+from bench.runs.ranges import Range, check
 from bench.runs.spec import Spec
+
+COUNT = Range("number", least=0)
 
 
 @dataclass
 class Progress:
     """Where a run stands between two iterations. Sums are over the images since the last evaluation point."""
 
-    iteration: int = 0
+    iteration: Annotated[int, COUNT] = 0
     warmup_ended: int | None = None
     recent_wrong: list[int] = field(default_factory=list)
     """Wrong images of each of the last `warmup_window` iterations, while warming up."""
     loss_sum: float = 0.0
-    wrong: int = 0
-    seen: int = 0
+    wrong: Annotated[int, COUNT] = 0
+    seen: Annotated[int, COUNT] = 0
     train_seconds: float = 0.0
     """Seconds spent on iterations, all attempts."""
     wall_seconds: float = 0.0
@@ -35,12 +38,17 @@ class Progress:
     seconds: dict[str, float] = field(default_factory=dict)
     """Of them, by part: `first` iterations of each attempt, compiling included (also in `train_seconds`), `evaluation`,
     `checkpoints`, `metrics` (curves, logs, heartbeats), `looking` at gradients, and the tests at the very `end`."""
-    saves: int = 0
+    saves: Annotated[int, COUNT] = 0
     """Checkpoints written, this one not counted."""
-    attempts: int = 0
-    execution: str | None = None
+    attempts: Annotated[int, COUNT] = 0
+    execution: Literal["eager", "compiled", "captured"] | None = None
     """How its iterations were executed."""
     metrics: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        check(self)
+        if any(wrong < 0 for wrong in self.recent_wrong):
+            raise ValueError("recent_wrong has a number below 0")
 
 
 def save(folder: RunFolder, spec: Spec, net: nn.Module, optimiser: torch.optim.Optimizer, now: Progress) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
+
+from bench.files import Damaged, read_table
 
 FOLDER = Path(__file__).resolve().parents[2] / "tables" / "published"
 
@@ -39,17 +40,19 @@ class PublishedNumber:
 @cache
 def load() -> dict[str, PublishedNumber]:
     """Every published number by its id."""
-    with (FOLDER / "paper.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    names = [f.name for f in fields(PublishedNumber)]
-    return {row["id"]: PublishedNumber(**{name: row[name] for name in names}) for row in rows}
+    rows = read_table(FOLDER / "paper.csv", [f.name for f in fields(PublishedNumber)])
+    return {row["id"]: PublishedNumber(**row) for row in rows}
 
 
 @cache
 def curves() -> dict[tuple[str, str], list[tuple[float, float]]]:
     """The paper's curves: (figure, series) -> points (1e4 iterations, percent error), read off its vector figures."""
     series: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    with (FOLDER / "curves.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            series.setdefault((row["figure"], row["series"]), []).append((float(row["x"]), float(row["y"])))
+    path = FOLDER / "curves.csv"
+    for number, row in enumerate(read_table(path, ["figure", "series", "x", "y"]), start=2):
+        try:
+            point = float(row["x"]), float(row["y"])
+        except ValueError as error:
+            raise Damaged(path, f"line {number}: {error}") from error
+        series.setdefault((row["figure"], row["series"]), []).append(point)
     return series

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from bench.errors import UserError
-from bench.files import read_lines
+from bench.files import AGAIN, Damaged, read_rows
 from bench.runs.folder import RunFolder
+from bench.runs.ranges import Range, check
+
+SIZE = Range("size", least=0)
 
 
 @dataclass(frozen=True)
 class Point:
     """All layers after some iterations: the 6n+1 convolutions in order, then the classifier. None: not a finite number."""
 
-    iteration: int
-    seconds: float
+    iteration: Annotated[int, Range("iteration", least=0)]
+    seconds: Annotated[float, Range("seconds", least=0)]
     """What measuring took, with writing the point before."""
-    norm: tuple[float | None, ...]
+    norm: Annotated[tuple[float | None, ...], SIZE]
     """Of the gradient of the layer's weights (Euclidean), of the mean loss over the probe."""
     mean: tuple[float | None, ...]
     """Of the same gradient's elements."""
-    variance: tuple[float | None, ...]
+    variance: Annotated[tuple[float | None, ...], SIZE]
     """Of the same gradient's elements."""
-    signal: tuple[float | None, ...]
+    signal: Annotated[tuple[float | None, ...], SIZE]
     """Standard deviation of the layer's response, after batch norm and before the nonlinearity or the addition."""
-    signal_gradient: tuple[float | None, ...]
+    signal_gradient: Annotated[tuple[float | None, ...], SIZE]
     """Norm of the gradient of that response."""
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 COLUMNS = ("norm", "mean", "variance", "signal", "signal_gradient")
@@ -61,15 +66,11 @@ def lowest(points: Sequence[Point], ratio: Ratio) -> float | None:
 
 def read(folder: RunFolder) -> list[Point]:
     """What was measured of a run, first iteration first. Raises UserError where the file is damaged."""
-    names = [f.name for f in fields(Point)]
-    try:
-        return [Point(*(_tuple(row[name]) for name in names)) for row in read_lines(folder.points)]
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{folder.points} is damaged ({error}): move its folder away and run again") from error
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    points = read_rows(Point, folder.points)
+    layers = {len(getattr(point, name)) for point in points for name in COLUMNS}
+    if len(layers) > 1 or layers & {0, 1}:
+        raise Damaged(folder.points, "points of different numbers of layers", AGAIN)
+    return points
 
 
 @dataclass(frozen=True)

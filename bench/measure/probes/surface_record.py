@@ -11,17 +11,35 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Annotated
 
 from bench.errors import UserError
-from bench.files import read_lines
+from bench.files import read_rows
 from bench.runs.derived import SurfacePart
 from bench.runs.finished import find
 from bench.runs.folder import RunFolder
+from bench.runs.ranges import Range, check
 
 NOTHING_LEFT = 10.0
 """Nats. A loss above this counts as this: guessing ten classes costs 2.3, and nothing of the net is left."""
 RAYS = 36
 """Directions in which one leaves the middle of a plane."""
+
+
+@dataclass(frozen=True)
+class SurfacePoint:
+    """A line of points.jsonl."""
+
+    row: int
+    column: int
+    loss: Annotated[float | None, Range("loss", least=0)]
+    """Nats; None where it was not finite."""
+    error: Annotated[float, Range("error in percent", least=0, most=100)]
+    weights: str
+    seconds: Annotated[float, Range("seconds", least=0)]
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 @dataclass(frozen=True)
@@ -69,11 +87,11 @@ def load(parts: tuple[SurfacePart, ...], *results: Path) -> Surface | None:
             "same command again"
         )
     grid = parts[0].grid
-    points = {(p["row"], p["column"]): p for folder in there for p in read_lines(folder.points)}
+    points = {(p.row, p.column): p for folder in there for p in read_rows(SurfacePoint, folder.points)}
     try:
         rows = [[points[i, j] for j in range(grid.columns)] for i in range(grid.rows)]
-        losses = tuple(tuple(math.inf if p["loss"] is None else float(p["loss"]) for p in row) for row in rows)
-        errors = tuple(tuple(float(p["error"]) for p in row) for row in rows)
+        losses = tuple(tuple(math.inf if p.loss is None else p.loss for p in row) for row in rows)
+        errors = tuple(tuple(p.error for p in row) for row in rows)
     except KeyError as error:
         names = ", ".join(str(folder.points) for folder in there)
         raise UserError(f"{names}: point {error} is missing: move their folders away and run again") from error

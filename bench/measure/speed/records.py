@@ -15,8 +15,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from bench.errors import UserError
-from bench.files import read_json, write_json
+from bench.files import Damaged, convert, read_json, write_json
 from bench.measure.speed.ceilings import Ceilings, floor
 from bench.measure.speed.settings import Kind, Setting, WholeRun
 from bench.runs.spec import Precision
@@ -186,8 +185,8 @@ def load(path: Path) -> list[Machine]:
         if data["format"] not in (1, FORMAT):
             raise ValueError(f"not of version {FORMAT}")
         return [_machine(_from_first(each) if data["format"] == 1 else each) for each in data["machines"]]
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise UserError(f"{path} is damaged ({error}): measure anew with --table throughput") from error
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise Damaged(path, error, "measure again with --table throughput") from error
 
 
 def _from_first(data: dict[str, Any]) -> dict[str, Any]:
@@ -234,7 +233,8 @@ def _machine(data: dict[str, Any]) -> Machine:
         for whole in data["wholes"]
     ]
     best = Ceilings(**data["best"]) if "best" in data else NOTHING
-    return Machine(data["name"], data["kind"], tuple(speeds), tuple(wholes), best)
+    machine = Machine(data["name"], data["kind"], tuple(speeds), tuple(wholes), best)
+    return convert(Machine, asdict(machine))  # each value of its type
 
 
 def merge(old: Sequence[Machine], new: Machine) -> list[Machine]:

@@ -9,8 +9,7 @@ from math import sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import UserError
-from bench.files import read_json, write_text
+from bench.files import Damaged, read_as, write_text
 from bench.report.figures.chart import GREY, SHADES, Axis, Chart, Panel, Series, Style
 from bench.report.page import Figure, Page, Part, Table, grid
 from bench.report.render import markdown, terminal
@@ -44,6 +43,11 @@ class Outcome:
     """Those of `better` whose interval is too wide for a match."""
     worse_wide: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        counts = (self.better, self.worse, self.undecided, self.better_wide, self.worse_wide)
+        if any(len(counted) != len(self.setting.shifts) for counted in counts):
+            raise ValueError("counts do not go with the shifts")
+
     def at(self, shift: float) -> int:
         return self.setting.shifts.index(shift)
 
@@ -56,6 +60,10 @@ class Calibration:
     seed: int
     versions: str
     outcomes: tuple[Outcome, ...]
+
+    def __post_init__(self) -> None:
+        if self.cells < 1:
+            raise ValueError(f"cells is {self.cells}; expected >= 1")
 
     def outcome(self, statistic: str, runs: int, spread: float = SPREADS[0], draws: str = "normal") -> Outcome:
         key = (statistic, runs, spread, draws)
@@ -145,24 +153,11 @@ def save(path: Path, calibration: Calibration) -> None:
 
 def load(path: Path) -> Calibration:
     """The committed simulation. Raises UserError where the file is missing, damaged or of another version."""
-    data = read_json(path)
-    try:
-        if data.pop("format", None) != FORMAT:
-            raise ValueError(f"not of version {FORMAT}")
-        calibration = Calibration(**{**data, "outcomes": tuple(map(_outcome, data.pop("outcomes")))})
-        if [outcome.setting for outcome in calibration.outcomes] != list(settings()):
-            raise ValueError("of other settings")
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({error}): simulate anew with --table calibration --publish") from error
+    remedy = "simulate again with --table calibration --publish"
+    calibration = read_as(Calibration, path, FORMAT, remedy)
+    if [outcome.setting for outcome in calibration.outcomes] != list(settings()):
+        raise Damaged(path, "of other settings", remedy)
     return calibration
-
-
-def _outcome(data: dict[str, Any]) -> Outcome:
-    setting = Setting(**{**(of := data.pop("setting")), "shifts": tuple(of["shifts"])})
-    counts = {name: tuple(counted) for name, counted in data.items()}
-    if any(len(counted) != len(setting.shifts) for counted in counts.values()):
-        raise ValueError("counts do not go with the shifts")
-    return Outcome(setting, **counts)
 
 
 def percent(share: float) -> str:

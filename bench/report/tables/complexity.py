@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from bench.errors import UserError
-from bench.files import read_json, write_json
+from bench.files import read_as, write_json
 from bench.measure.counts.fvcore_count import Cost, image_side
 from bench.report.figures import points
 from bench.report.figures.chart import Chart
@@ -35,23 +33,24 @@ def save(path: Path, costs: dict[str, Cost], by: Made | None = None) -> None:
 
 def load(path: Path) -> dict[str, Cost]:
     """The committed counts by net. Raises UserError where the file is missing, damaged or of another version."""
-    names = {f.name for f in fields(Cost)}
-    nets = _read(path).get("nets", {})
-    if any(set(cost) != names for cost in nets.values()):
-        raise UserError(f"{path} is damaged: write it anew with --table complexity --publish")
-    return {name: Cost(**cost) for name, cost in nets.items()}
+    return _read(path).nets
 
 
 def made(path: Path) -> Made:
     """What made the committed counts. Raises UserError as `load` does."""
-    return {str(name): str(value) for name, value in _read(path).get("made", {}).items()}
+    return _read(path).made
 
 
-def _read(path: Path) -> dict[str, Any]:
-    data = read_json(path)
-    if data.get("format") != FORMAT:
-        raise UserError(f"{path} is not of version {FORMAT}: write it anew with --table complexity --publish")
-    return data
+@dataclass(frozen=True)
+class Counted:
+    """What complexity.json holds."""
+
+    made: Made
+    nets: dict[str, Cost]
+
+
+def _read(path: Path) -> Counted:
+    return read_as(Counted, path, FORMAT, "write it again with --table complexity --publish")
 
 
 @dataclass(frozen=True)

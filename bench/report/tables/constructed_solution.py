@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
-from bench.files import read_json
 from bench.report.figures.chart import GREY, TEST, Axis, Chart, Panel, Series, Style, colour
 from bench.report.figures.curves import BOTH, SEEDS_DRAWN, of_seeds, unit_of
 from bench.report.page import Cell, Figure, Page, Section, Table, behind, cells
@@ -18,6 +17,7 @@ from bench.report.sections import manifest
 from bench.report.sections.runs import Found, mean_and_spread, provenance, sentences, verdict_cell
 from bench.report.sections.titles import SEEDS, measured, not_theirs, titled, to_fill
 from bench.report.tables.cifar_depth import QUANTITIES, judge, paper_cells
+from bench.runs import construction
 from bench.runs.derived import Extension
 from bench.runs.finished import Finished
 from bench.studies import constructed_solution as study
@@ -61,7 +61,8 @@ def built(found: Found, variant: Variant) -> list[Built]:
     specs = [extension(variant, seed) for seed in seeds]
     folders = [(spec, folder) for spec in specs if (folder := found.find(spec))]
     return [
-        Built(Finished(spec, folder.read_result(), folder), read_json(folder.construction)) for spec, folder in folders
+        Built(Finished(spec, folder.read_result(), folder), construction.read(folder.construction))
+        for spec, folder in folders
     ]
 
 

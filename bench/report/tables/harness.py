@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-from bench.errors import UserError
-from bench.files import read_json, write_json
+from bench.files import read_as, write_json
 from bench.report.page import Cell, Page, Section, Table, behind, cells, grid
 from bench.report.render import markdown, terminal
 from bench.report.sections import manifest
@@ -134,18 +132,7 @@ def save(path: Path, figures: Figures) -> None:
 
 def load(path: Path) -> Figures:
     """The committed figures. Raises UserError where the file is missing, damaged or of another version."""
-    data = read_json(path)
-    try:
-        if data.pop("format", None) != FORMAT:
-            raise ValueError(f"not of version {FORMAT}")
-        figures = tuple(_figure(figure) for figure in data.pop("figures"))
-        return Figures(**data, figures=figures)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({error}): measure anew with `make benchmarks`") from error
-
-
-def _figure(data: dict[str, Any]) -> Figure:
-    return Figure(**{**data, "seconds": tuple(data["seconds"])})
+    return read_as(Figures, path, FORMAT, MEASURE)
 
 
 def save_overheads(path: Path, overheads: Overheads) -> None:
@@ -156,15 +143,10 @@ def load_overheads(path: Path) -> Overheads | None:
     """The committed shares; None where there are none yet. Raises UserError where the file is damaged."""
     if not path.exists():
         return None
-    data = read_json(path)
-    try:
-        if data.pop("format", None) != FORMAT:
-            raise ValueError(f"not of version {FORMAT}")
-        return Overheads(**{**data, "overheads": tuple(Overhead(**each) for each in data["overheads"])})
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({error}): measure anew with `make benchmarks`") from error
+    return read_as(Overheads, path, FORMAT, MEASURE)
 
 
+MEASURE = "measure again with `make benchmarks`"
 HEADERS = ["command", "runs", "seconds, median", "lowest", "highest", "rounds", "memory, MB", "aim"]
 NUMERIC = (1, 2, 3, 4, 5, 6)
 

@@ -6,8 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-from bench.errors import UserError
-from bench.files import read_json, write_json
+from bench.files import read_as, write_json
 from bench.report.page import Cell, Page, Table, behind, cells
 from bench.report.render import markdown, terminal
 from bench.report.sections import manifest
@@ -58,14 +57,7 @@ def save(path: Path, loading: Loading) -> None:
 
 def load(path: Path) -> Loading:
     """The committed figures. Raises UserError where the file is missing, damaged or of another version."""
-    data = read_json(path)
-    try:
-        if data.pop("format", None) != FORMAT:
-            raise ValueError(f"not of version {FORMAT}")
-        ways = tuple(Way(way["name"], tuple(way["seconds"]), way["images"]) for way in data.pop("ways"))
-        return Loading(**data, ways=ways)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({error}): measure anew with `make benchmarks`") from error
+    return read_as(Loading, path, FORMAT, "measure again with `make benchmarks`")
 
 
 def table(loading: Loading) -> Table:

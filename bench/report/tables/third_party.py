@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import csv
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 
+from bench.files import Damaged, read_table
 from bench.report.figures import points
 from bench.report.figures.chart import Chart
 from bench.report.page import Cell, Figure, Page, Part, Table, cells, grid
@@ -56,10 +57,16 @@ class Reported:
 @cache
 def load() -> tuple[Reported, ...]:
     """Every reported number."""
-    with (published.FOLDER / "third_party.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    names = [field.name for field in fields(Reported)]
-    return tuple(Reported(**{name: row[name] for name in names}) for row in rows)
+    path = published.FOLDER / "third_party.csv"
+    found = tuple(Reported(**row) for row in read_table(path, [field.name for field in fields(Reported)]))
+    for number, reported in enumerate(found, start=2):
+        try:
+            value = float(reported.value)
+        except ValueError:
+            value = math.nan
+        if not 0 <= value <= 100:
+            raise Damaged(path, f"line {number}: value is {reported.value!r:.80}; expected percent")
+    return found
 
 
 def beside(paper: str) -> Table | None:
