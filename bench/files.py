@@ -320,6 +320,61 @@ def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
+def check_folder(path: Path, option: str) -> Path:
+    """The folder that an option names, which may be missing yet.
+
+    Raises UserError, naming option, path, reason and remedy, where no folder can be there or it cannot be looked into.
+    """
+    found = _status(path, option)
+    if found and not stat.S_ISDIR(found.st_mode):
+        raise _unfit(path, option, "it is no folder", "give a folder")
+    if found and not os.access(path, os.R_OK | os.X_OK):
+        raise _unfit(path, option, "it cannot be read", "change its permissions, or give another folder")
+    if not found:
+        above = next((each for each in path.absolute().parents if each.exists()), None)
+        if above and not above.is_dir():
+            raise _unfit(path, option, f"{above} is no folder", "give another one")
+    return path
+
+
+def check_file(path: Path, option: str, exists: bool = True) -> Path:
+    """The file that an option names: to be read, or where `exists` is False to be written.
+
+    Raises UserError, naming option, path, reason and remedy, for what is no plain file, missing or not readable.
+    """
+    found = _status(path, option)
+    if found and stat.S_ISDIR(found.st_mode):
+        raise _unfit(path, option, "it is a folder", "give a file")
+    if found and not stat.S_ISREG(found.st_mode):
+        raise _unfit(path, option, "it is a pipe or a device", "give a plain file")
+    if exists and not found:
+        raise _unfit(path, option, "there is no such file", "give one that is there")
+    if exists and not os.access(path, os.R_OK):
+        raise _unfit(path, option, "it cannot be read", "change its permissions, or give another file")
+    if not exists:
+        check_folder(path.absolute().parent, option)
+    return path
+
+
+def _status(path: Path, option: str) -> os.stat_result | None:
+    """What a path names; None where there is nothing. Raises UserError for a path that names nothing that can be."""
+    try:
+        return os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        if os.path.islink(path):
+            raise _unfit(path, option, "it is a link to nothing", "mend or remove the link") from None
+        return None
+    except OSError as error:  # a name of 300 letters, links in a circle, a folder above it that is closed
+        raise _unfit(path, option, error.strerror, "give another path") from None
+    except ValueError:
+        raise _unfit(path, option, "it has a NUL", "give another path") from None
+
+
+def _unfit(path: Path, option: str, reason: str | None, remedy: str) -> UserError:
+    name = ascii(str(path))[1:-1] if not str(path).isprintable() else str(path)
+    return UserError(f"{option} {name if len(name) <= 200 else name[:100] + '...'}: {reason}: {remedy}")
+
+
 def write_probe(folder: Path, option: str = "--results") -> None:
     """Raise UserError, naming the option, unless files can be written in `folder`; it is made where it is missing."""
     try:

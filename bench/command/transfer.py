@@ -18,7 +18,7 @@ from bench.errors import Busy, UserError
 from bench.exchange import bundle, merge, validate
 from bench.exchange.merge import Refused
 from bench.exchange.validate import CHECKPOINT, EVALUATION, FILES, Record, Unsound
-from bench.files import write_probe, write_text
+from bench.files import check_file, write_probe, write_text
 from bench.runs.folder import RunFolder
 from bench.runs.spec import Spec
 
@@ -27,6 +27,7 @@ def export(options: Options) -> int:
     """Pack the runs that are asked for, or all in the results folder. Returns 0; raises UserError, with nothing written."""
     target, results = options.moving.export, options.results
     assert target
+    check_file(target, "--export", exists=False)
     if target.is_dir() or (target.exists() and not options.force):
         raise UserError(f"--export {target} is there already: give another name, or --force to write it anew")
     files: dict[str, Path] = {}
