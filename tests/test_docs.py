@@ -17,8 +17,9 @@ from conftest import ROOT
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from bench.command import plan
-from bench.command.options import Options, parse
+from bench.command.options import Options
+from bench.command.parse import parse
+from bench.command.tables import TABLES
 from bench.errors import UserError
 
 PAGES = [
@@ -62,7 +63,7 @@ def understood(line: str) -> Options | None:
     options = parse(words(line))
     for name in options.table:
         if not (name.startswith("imagenet") and (options.dataset == "imagefolder" or options.schedule == "smoke")):
-            plan.runs(name, options)  # but for those that need the images, to count their classes
+            TABLES[name].plan(options)  # but for those that need the images, to count their classes
     return options
 
 

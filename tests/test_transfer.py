@@ -27,8 +27,8 @@ from test_imagenet import spec as image_spec
 
 from bench import run
 from bench.cluster.status import survey
-from bench.command.options import parse
-from bench.command.plan import cifar_depth
+from bench.command.parse import parse
+from bench.command.tables import TABLES
 from bench.compute import job
 from bench.compute.job import Source
 from bench.errors import Interrupted, UserError
@@ -61,7 +61,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 def specs(*arguments: str) -> tuple[RunSpec, ...]:
-    return cifar_depth(parse(arguments or TWO))
+    return TABLES["cifar_depth"].plan(parse(arguments or TWO)).specs
 
 
 def content(folder: Path) -> dict[str, bytes]:

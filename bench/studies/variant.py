@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -90,6 +91,11 @@ def _variant(arch: Arch, trained: CifarRecipe, dataset: str) -> Variant:
 
 
 PAPER = Variant("paper", "cifar10", "all")
+
+
+def ordered(variants: Collection[Variant]) -> list[Variant]:
+    """The pages of a table: the paper's schedule first, then the others by name."""
+    return [PAPER, *sorted({*variants} - {PAPER}, key=lambda variant: variant.name)]
 
 
 @dataclass(frozen=True)

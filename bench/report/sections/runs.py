@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean, stdev
@@ -26,6 +26,14 @@ class Found:
 
     runs: Mapping[str, FinishedRun]
     folders: tuple[Path, ...]
+    """A person's own results first, tables/measured last; or that alone."""
+    logs: Mapping[str, str] = field(default_factory=dict)
+    """Run id -> path of its log, of runs that were started and have no result."""
+
+    @property
+    def measured(self) -> Path:
+        """tables/measured, or what stands for it."""
+        return self.folders[-1]
 
     def of(self, spec: RunSpec) -> list[FinishedRun]:
         """The finished runs of this kind, of whatever seed, seeds in order."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import sqrt
 from pathlib import Path
@@ -14,6 +14,7 @@ from bench.files import read_json, write_text
 from bench.report.figures.chart import GREY, SHADES, Axis, Chart, Panel, Series, Style
 from bench.report.page import Figure, Page, Part, Table, grid
 from bench.report.render import markdown, terminal
+from bench.report.sections.runs import Found
 from bench.studies.calibration import ASSUMPTIONS, CURVE, POWER, RUNS, SPREADS, STATISTICS, Setting, settings
 from bench.verdicts.numbers import ASSUMED_SPREAD, ERROR_WORDS, FEWEST_RUNS, RESOLUTION, judge_cells, runs_of
 
@@ -330,3 +331,9 @@ def _strict(calibration: Calibration) -> Table:
                 rows.append([statistic, str(runs), f"{spread:g}", *map(percent, (*alarms, *told))])
     names = [*HEADERS[:3], "cries wolf, %", "strict", "better at -1", "strict", "worse at +1", "strict"]
     return grid(rows, names, range(1, len(names)))
+
+
+def pages(found: Found) -> Iterator[Page]:
+    """The page of what is committed; none where nothing is."""
+    if (path := found.measured / "calibration.json").exists():
+        yield page(load(path))

@@ -24,7 +24,7 @@ from bench.runs.folder import RunFolder
 from bench.studies import layer_responses as study
 from bench.studies.cifar_depth import choices, deviations
 from bench.studies.layer_responses import ARCHS, published_id
-from bench.studies.variant import PAPER, Variant
+from bench.studies.variant import PAPER, Variant, ordered
 from bench.verdicts import claims, published
 from bench.verdicts.claims import Setting
 from bench.verdicts.numbers import CONFIDENCE, FEWEST_RUNS, MISSING, Verdict
@@ -83,10 +83,10 @@ def _row(found: Found, variant: Variant, arch: Arch) -> Row:
     return Row(arch, tuple(run for run, _ in there), tuple(folder for _, folder in there), diverged)
 
 
-def variants(found: Found) -> set[Variant]:
+def variants(found: Found) -> list[Variant]:
     """The pages for which something is measured."""
     cifar = [run.spec for run in found.runs.values() if run.spec.arch.family == "cifar"]
-    return {PAPER, *(Variant.of(spec) for spec in cifar if found.find(study.responses(spec)))}
+    return ordered({PAPER, *(Variant.of(spec) for spec in cifar if found.find(study.responses(spec)))})
 
 
 def judge(row: Row, variant: Variant) -> Verdict:
