@@ -96,7 +96,9 @@ def _cifar(arch: Arch) -> Iterator[Layer]:
     yield Layer(1, 64, 10, 1, batch_norm=False, bias=True)
 
 
-_TABLE_1 = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+_TABLE_1 = {
+    18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3),
+}  # fmt: skip
 
 
 def _imagenet(arch: Arch) -> Iterator[Layer]:
