@@ -22,9 +22,10 @@ from bench.runs.finished import finished_runs
 from bench.runs.folder import RunFolder, read_spec
 from bench.runs.scores import Score, write_scores
 from bench.runs.spec import RunSpec
+from bench.studies import calibration
 from bench.studies.imagenet import STUDIES
 from bench.studies.variant import PAPER, ImageNetVariant, Variant
-from bench.verdicts import published
+from bench.verdicts import hypothesis, numbers, published
 from bench.verdicts.numbers import (
     ERROR_WORDS,
     best_of,
@@ -386,3 +387,20 @@ def test_the_pages_of_imagenet_show_it_too(tmp_path: Path) -> None:
     assert found[5].startswith("match[^")
     assert found[6:10] == ["6.71", "6.60", other_images([6.6], 50_000), "-0.11 [-0.55, +0.33]"]
     assert "50,000 images leave 21.07 to 21.79 at 21.43 % and 5.51 to 5.92 at 5.71 %." in page
+
+
+def test_facts_of_the_verdicts_stand_once() -> None:
+    """The paper's spread is read from its numbers, and simulated as the true one; three runs are three everywhere."""
+    assert published.papers_spread() == 0.16 == calibration.SPREADS[0]
+    assert pytest.approx(hypothesis.ALPHA) == 1 - numbers.CONFIDENCE
+
+
+def test_a_further_run_lies_within_reach() -> None:
+    """Two equal means of three runs and of one: the prediction interval is the one of Student's test of their difference."""
+    ours = [8.6, 8.75, 8.9]
+    reach = numbers.reach_of_a_run(ours)
+    for further, inside in ((8.75 + reach - 1e-6, True), (8.75 + reach + 1e-6, False)):
+        p = 2 * stats.t.sf((further - 8.75) / (0.15 * math.sqrt(1 + 1 / 3)), 2)
+        assert (p > 0.05) == inside
+    verdict = judge_errors(RUN, ours)
+    assert verdict.half_width == pytest.approx(reach)

@@ -17,6 +17,7 @@ from bench.studies.claim import Claim, Comparison, Net, Quantity, Step
 from bench.studies.claims import CLAIMS, of_table
 from bench.verdicts import hypothesis, published
 from bench.verdicts.hypothesis import ALPHA, Plan, Sample, Sum
+from bench.verdicts.published import papers_spread
 from bench.verdicts.quantities import SOURCES, value
 from models.arch import Arch
 
@@ -28,9 +29,9 @@ CAUTION = 10
 """Times the paper's spread of seeds that a verdict must survive where a net has no spread of its own."""
 
 
-def papers_spread() -> float:
-    """Standard deviation over seeds, in points, the only one that the paper prints for its nets."""
-    return published.load()["T6/ResNet-110/test_error_std"].number
+def assumed_spread() -> float:
+    """What seeds of an error rate are taken to spread by, in points, where a net has fewer than three runs."""
+    return CAUTION * papers_spread()
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def _test(step: Step, values: Values) -> Tested | None:
         if not (found := values(step.quantity, net)):
             return None
         samples.append(Sample(weight, found))
-    assumed = None if SOURCES[step.quantity].top is None else CAUTION * papers_spread()
+    assumed = None if SOURCES[step.quantity].top is None else assumed_spread()
     return Tested(step, bound_of(step), tuple(samples), assumed)
 
 

@@ -16,7 +16,7 @@ from bench.runs.finished import Finished, FinishedRun, by_arch, find, finished, 
 from bench.runs.folder import Result, RunFolder
 from bench.runs.scores import wilson
 from bench.runs.spec import RunSpec, Spec, stem
-from bench.verdicts.numbers import Verdict
+from bench.verdicts.numbers import RESOLUTION, Verdict
 from models.arch import Arch
 
 
@@ -91,8 +91,9 @@ def other_images(errors: Sequence[float], images: int) -> str:
 
 
 MATCH = (
-    "`match` means that the 95 % interval of the difference between the two trainings holds 0, and reaches at most 0.75 points "
-    "either way ([the rule](../REPRODUCE.md#how-to-read-a-verdict), and [how often it errs](calibration.md))."
+    "`match` means that the 95 % interval of the difference between the two trainings holds 0, and reaches at most "
+    f"{RESOLUTION} points either way ([the rule](../REPRODUCE.md#how-to-read-a-verdict), and [how often it "
+    "errs](calibration.md))."
 )
 NOT_THEIRS = (
     "**These are not the paper's runs**: the schedule or the data differ, so that the errors must not be held against "

@@ -16,7 +16,9 @@ from bench.report.page import Figure, Page, Part, Table, grid
 from bench.report.render import markdown, terminal
 from bench.report.sections.runs import Found
 from bench.studies.calibration import ASSUMPTIONS, CURVE, POWER, RUNS, SPREADS, STATISTICS, Setting, settings
-from bench.verdicts.numbers import ASSUMED_SPREAD, ERROR_WORDS, FEWEST_RUNS, RESOLUTION, judge_cells, runs_of
+from bench.verdicts.hypothesis import FEWEST_RUNS
+from bench.verdicts.numbers import ERROR_WORDS, RESOLUTION, judge_cells, runs_of
+from bench.verdicts.published import papers_spread
 
 if TYPE_CHECKING:
     import numpy as np
@@ -182,7 +184,7 @@ def _judged_by(statistic: str, runs: int) -> str:
     """Whose spread the interval is made of."""
     if runs >= FEWEST_RUNS:
         return "both spreads" if statistic.startswith("mean") else "our spread"
-    return "the paper's spread" if statistic.startswith("mean") else f"{ASSUMED_SPREAD} assumed"
+    return "the paper's spread" if statistic.startswith("mean") else f"{papers_spread()} assumed"
 
 
 def _table(calibration: Calibration, spreads: Sequence[float]) -> Table:
