@@ -213,3 +213,11 @@ def test_what_is_queued_to_be_computed_anew_is_not_done(tmp_path: Path, monkeypa
     assert [state(True, word) for word in ("PENDING", "RUNNING", "CANCELLED")] == ["queued", "running", "done"]
     job.run(run, tmp_path, Source(Path()), force=True, attempt=Attempt("stamp.1.0", 0, "7"))
     assert state(True, "RUNNING") == "done"
+
+
+def test_the_default_profile_is_what_a_profile_gets_that_says_nothing(tmp_path: Path) -> None:
+    """Its values are those of slurm/profile.py, and its shapes are everybody's: no number stands in a third place."""
+    default, silent = launch.load_profile("default"), launch.load_profile(write(tmp_path, ""))
+    for shape in launch.SHAPES:
+        assert launch.resolve(silent, shape, {}) == launch.resolve(default, shape, {})
+    assert launch.resolve(silent, "imagenet", {}).tasks_per_node == 8

@@ -22,13 +22,8 @@ from slurm.array import Array
 from slurm.profile import ClusterProfile, Profile, ProfileError
 from slurm.site import NoSlurm, Site
 
-SHAPES: dict[str, dict[str, Any]] = {
-    "cifar": {},
-    "deep": {"mem": "16G"},
-    "imagenet": {"tasks_per_node": 8, "cpus": 12, "mem": "250G", "time": "1-00:00:00", "parallel": 8},
-    "report": {},
-}
-"""Resource shape -> what its tasks need beyond a profile's defaults; [shape.NAME] in a profile overrides it."""
+SHAPES = ("cifar", "deep", "imagenet", "report")
+"""Resource shapes. What a task of each needs beyond others stands in the profile `default`; any profile overrides it."""
 DEEP = 1000
 """Layers from which a CIFAR net is of the shape `deep`."""
 
@@ -91,7 +86,7 @@ def arrange(
 def resolve(chosen: Profile, shape: str, overrides: Mapping[str, Any]) -> ClusterProfile:
     """The resources of a shape. Raises UserError."""
     try:
-        return chosen.shape(shape, SHAPES[shape], overrides)
+        return chosen.shape(shape, load_profile("default").shapes.get(shape, {}), overrides)
     except ProfileError as error:
         raise UserError(f"--cluster slurm: {error}") from error
 

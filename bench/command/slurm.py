@@ -20,6 +20,7 @@ from bench.errors import UserError
 from bench.files import write_probe
 from bench.measure.counts.estimate import Estimator
 from bench.runs.finished import FinishedRun
+from bench.runs.folder import RunFolder
 from bench.runs.spec import Spec
 from slurm import array, states
 from slurm.profile import report_profile
@@ -168,8 +169,7 @@ def logs(specs: Sequence[Spec], options: Options) -> int:
         raise UserError(f"--logs {wanted} names {len(found)} runs of this table: choose from {names}")
     (one,) = found
     print(f"{one.run_id}: {one.state}{f', {one.why}' if one.why else ''}")
-    log = options.results.resolve() / one.run_id / "log.txt"
-    _print_end(log)
+    _print_end(RunFolder(options.results.resolve(), one.run_id).log)
     if one.sent and one.sent.array.job_id and one.state in ("failed", "lost"):
         _print_end(one.sent.array.stderr(one.sent.index))
     return 0

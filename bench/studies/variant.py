@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from bench.runs import overrides as changes
+from bench.runs.datasets import IMAGENET
 from bench.runs.derived import GradientRun
 from bench.runs.overrides import Changes
 from bench.runs.spec import CifarRecipe, RunSpec, Schedule, Selection
@@ -105,7 +106,7 @@ class ImageNetVariant:
     study: imagenet.Study
     schedule: Schedule
     dataset: str = "imagenet"
-    classes: int = 1000
+    classes: int = IMAGENET.classes
     changes: Changes = ()
     """Fields of the recipe that are not what the study has."""
 

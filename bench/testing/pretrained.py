@@ -49,7 +49,7 @@ def score_weights(
         name, note = f"{path.name} ({hashlib.sha256(path.read_bytes()).hexdigest()[:8]})", "somebody's recipe"
     images = folder.find_val(data)
     labels = folder.imagenet_labels(images)
-    target = results / "weights" / _slug(name, arch, images.digest) / "evaluation.json"
+    target = RunFolder(results / "weights", _slug(name, arch, images.digest)).evaluation
     if target.exists() and not force:
         return read_evaluation(target)
     net = build(arch)
@@ -94,7 +94,7 @@ def score_ensemble(
     ids = ", ".join(spec.run_id for spec in specs)
     evaluation = Evaluation(f"{len(specs)} nets of ours", ids, ENSEMBLE, found)
     slug = hashlib.sha256((ids + images.digest).encode()).hexdigest()[:8]
-    write_evaluation(results / "weights" / f"ensemble-{slug}" / "evaluation.json", evaluation)
+    write_evaluation(RunFolder(results / "weights", f"ensemble-{slug}").evaluation, evaluation)
     return evaluation
 
 

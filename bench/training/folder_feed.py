@@ -14,9 +14,10 @@ from bench.device.precision import autocast
 from bench.device.processes import ALONE, Processes
 from bench.errors import Interrupted, UserError
 from bench.images import crops, folder, protocols, scan
-from bench.images.folder import IMAGENET_CLASSES, ImageList
+from bench.images.folder import ImageList
 from bench.images.loader import Batch, Loader
 from bench.images.normalise import IMAGENET_MEAN, IMAGENET_STD
+from bench.runs.datasets import IMAGENET
 from bench.runs.folder import RunFolder
 from bench.runs.scores import Score, read_scores, write_scores
 from bench.runs.spec import ImageNetRecipe, RunSpec
@@ -155,9 +156,9 @@ def open_folder(
     """
     recipe, workers = spec.imagenet, cores() if workers is None else workers
     train, val = folder.find(data)
-    if spec.dataset == "imagenet" and len(train.classes) != IMAGENET_CLASSES:
+    if spec.dataset == "imagenet" and len(train.classes) != IMAGENET.classes:
         raise UserError(
-            f"--data {data}: {len(train.classes)} class folders, and ImageNet has {IMAGENET_CLASSES}: "
+            f"--data {data}: {len(train.classes)} class folders, and ImageNet has {IMAGENET.classes}: "
             "give ImageNet's folder, or --dataset imagefolder"
         )
     if spec.dataset.startswith("imagefolder-") and spec.dataset != f"imagefolder-{train.digest[:8]}":

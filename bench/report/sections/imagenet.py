@@ -26,6 +26,7 @@ from bench.report.sections.runs import (
     sentences,
     verdict_cell,
 )
+from bench.runs.datasets import IMAGENET
 from bench.runs.finished import FinishedRun
 from bench.runs.scores import Evaluation, evaluations
 from bench.studies.imagenet import Study, choices, deviations
@@ -37,8 +38,6 @@ from models.arch import Arch, parse_arch
 ENSEMBLE = "ensemble"
 """The note of an evaluation of several runs together."""
 GPUS = (1, 8, 32)
-IMAGES = 50_000
-"""Validation images of ImageNet, on which the paper's numbers are."""
 
 
 @dataclass(frozen=True)
@@ -229,8 +228,8 @@ def _sampling(variant: ImageNetVariant) -> str:
         return text
     tops = (1, 5) if variant.study.top5 else (1,)
     numbers = [number for top in tops if (number := _number(variant.study, variant.study.archs[-1], top))]
-    leaves = " and ".join(f"{other_images([number.number], IMAGES)} at {number.printed} %" for number in numbers)
-    return f"{text} {thousands(IMAGES)} images leave {leaves}."
+    leaves = " and ".join(f"{other_images([number.number], IMAGENET.test)} at {number.printed} %" for number in numbers)
+    return f"{text} {thousands(IMAGENET.test)} images leave {leaves}."
 
 
 def _to_fill(all_rows: Sequence[Row], variant: ImageNetVariant) -> str:

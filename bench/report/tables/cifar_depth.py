@@ -26,8 +26,10 @@ from bench.report.sections.runs import (
     sentences,
     verdict_cell,
 )
+from bench.runs.datasets import CIFAR10
 from bench.runs.finished import FinishedRun
 from bench.runs.spec import Schedule
+from bench.studies import cifar_depth as study
 from bench.studies import warmup
 from bench.studies.cifar_depth import ARCHS, CITED, PUBLISHED, choices, deviations
 from bench.studies.variant import PAPER, Variant, ordered
@@ -387,7 +389,8 @@ def _of_paper(variant: Variant, figure: str) -> str:
     """What the faint curves are."""
     if variant.dataset != "cifar10":
         return ""
-    scaled = "" if variant.schedule == "paper" else ", its 64,000 iterations drawn over the length of this schedule"
+    length = thousands(study.PAPER.iterations)
+    scaled = "" if variant.schedule == "paper" else f", its {length} iterations drawn over the length of this schedule"
     return f" Faint: the paper's own curves, read off {figure}{scaled}."
 
 
@@ -414,7 +417,8 @@ def _depth(all_rows: Sequence[Row]) -> str:
 
 def _sampling_of_paper() -> str:
     number = published.load()["T6/ResNet-20/test_error"]
-    return f" At the paper's {number.printed} %, 10,000 images leave {other_images([number.number], 10_000)}."
+    leaves = other_images([number.number], CIFAR10.test)
+    return f" At the paper's {number.printed} %, {thousands(CIFAR10.test)} images leave {leaves}."
 
 
 def _definitions(variant: Variant) -> Section:

@@ -1,0 +1,19 @@
+"""The sizes of the paper's data sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DatasetSize:
+    """Images and classes."""
+
+    train: int
+    test: int
+    """What errors are reported on: CIFAR-10's test set, ImageNet's validation set."""
+    classes: int
+
+
+CIFAR10 = DatasetSize(50_000, 10_000, 10)
+IMAGENET = DatasetSize(1_281_167, 50_000, 1_000)
