@@ -77,37 +77,21 @@ def train(
     """
     processes.wait()  # until the first one has the folder in order
     run = _Run(spec, folder, feed, device, processes, choose)
-    feed.begin(run.now.iteration, spec.seed)
-    run.now.attempts += 1
-    recipe = spec.recipe
-    last_save = last_report = time.monotonic()
-    while run.now.iteration < recipe.iterations and not run.diverged:
+    run.begin()
+    while not run.over:
         lanes.pause()
-        if watch and run.now.iteration in watch.at:
-            run.show(watch)
+        run.show(watch)
         run.step()
-        at_point = run.now.iteration % recipe.evaluate_every == 0 or run.now.iteration == recipe.iterations
-        telling = at_point or processes.agree(time.monotonic() - last_report > REPORT_SECONDS)
-        if telling:
-            run.collect()
-            if at_point and not run.diverged:
-                run.evaluate()
-            run.tell(on_report, at_point)
-            last_report = time.monotonic()
-        last = run.diverged or run.now.iteration == recipe.iterations
-        due = time.monotonic() - last_save > run.between_saves or (at_point and run.saves_cheaply())
-        if last or processes.agree(due):
+        reported = run.report_if_due(on_report)
+        run.save_if_due()
+        if processes.agree(should_stop()) and not run.at_end:
             run.save()
-            last_save = time.monotonic()
-        if processes.agree(should_stop()) and run.now.iteration < recipe.iterations:
-            run.save()
-            if not telling:
+            if not reported:
                 run.tell(on_report, False)
             processes.wait()  # nobody leaves before the checkpoint is written
             raise Interrupted(f"{spec.run_id} stopped at iteration {run.now.iteration}")
     if not run.diverged:
-        if watch and run.now.iteration in watch.at:
-            run.show(watch)
+        run.show(watch)
         with run.clocked("end"):
             feed.after(run.net, folder, should_stop)
     result = run.result()
@@ -149,6 +133,26 @@ class _Run:
         self.here_images, self.here_seconds = 0, 0.0  # of this attempt
         self.pace = Pace()
         self.between_saves, self.seconds_saving = checkpoint_interval.seconds_between(0), 0.0
+        self.last_save = self.last_report = self.started
+
+    def begin(self) -> None:
+        """Go to where the checkpoint is, and start the clocks of checkpoints and reports."""
+        self.feed.begin(self.now.iteration, self.spec.seed)
+        self.now.attempts += 1
+        self.last_save = self.last_report = time.monotonic()
+
+    @property
+    def at_end(self) -> bool:
+        return self.now.iteration == self.recipe.iterations
+
+    @property
+    def over(self) -> bool:
+        return self.diverged or self.now.iteration >= self.recipe.iterations
+
+    @property
+    def at_point(self) -> bool:
+        """Whether it is time for an evaluation point."""
+        return self.at_end or self.now.iteration % self.recipe.evaluate_every == 0
 
     @property
     def warming_up(self) -> bool:
@@ -181,8 +185,28 @@ class _Run:
         if self.warming_up:
             self.watch_warmup(int(self.processes.total(self.iteration.last_wrong.clone())))
 
-    def show(self, watch: Watch) -> None:
-        """Let somebody look at the net; what that takes is no training time."""
+    def report_if_due(self, on_report: Callable[[Report], None]) -> bool:
+        """At an evaluation point, and else once a second: evaluate if it is one, and report. Returns whether it was due."""
+        if not (self.at_point or self.processes.agree(time.monotonic() - self.last_report > REPORT_SECONDS)):
+            return False
+        self.collect()
+        if self.at_point and not self.diverged:
+            self.evaluate()
+        self.tell(on_report, self.at_point)
+        self.last_report = time.monotonic()
+        return True
+
+    def save_if_due(self) -> None:
+        """Write a checkpoint at the end, after the interval, and at an evaluation point where that is cheap."""
+        due = time.monotonic() - self.last_save > self.between_saves or (self.at_point and self.saves_cheaply())
+        if self.over or self.processes.agree(due):
+            self.save()
+            self.last_save = time.monotonic()
+
+    def show(self, watch: Watch | None) -> None:
+        """Let somebody look at the net where it wants to; what that takes is no training time."""
+        if watch is None or self.now.iteration not in watch.at:
+            return
         lanes.settle(self.device)
         trained = time.monotonic() - self.step_clock
         with self.clocked("looking"):
