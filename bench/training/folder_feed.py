@@ -17,6 +17,7 @@ from bench.images import crops, folder, protocols, scan
 from bench.images.folder import ImageList
 from bench.images.loader import Batch, Loader
 from bench.images.normalise import IMAGENET_MEAN, IMAGENET_STD
+from bench.runs import provenance
 from bench.runs.datasets import IMAGENET
 from bench.runs.folder import RunFolder
 from bench.runs.scores import Score, read_scores, write_scores
@@ -221,7 +222,4 @@ def cache_folder() -> Path:
 
 def cores() -> int:
     """Cores of this process: Slurm's word for it, or what the machine lets it use."""
-    given = os.environ.get("SLURM_CPUS_PER_TASK")
-    if given:
-        return int(given)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(os.environ.get("SLURM_CPUS_PER_TASK") or provenance.cores())

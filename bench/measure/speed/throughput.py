@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench.device.environment import ENVIRONMENT
 from bench.measure.speed import reference_loop
-from bench.measure.speed.ceilings import cores
 from bench.measure.speed.settings import Setting, kind
 from bench.runs.datasets import CIFAR10
+from bench.runs.provenance import cores
 from bench.runs.spec import CifarRecipe, ImageNetRecipe, Recipe
 from models.arch import parse_arch
 
