@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from slurm.profile import ClusterProfile, ProfileError, megabytes, minutes
 
 SECONDS = 30
+MAX_ARRAY_SIZE = 1001
+"""Slurm's own default."""
 
 
 class NoSlurm(Exception):
@@ -54,7 +56,7 @@ def ask() -> Site:
     lines = call("sinfo", "--noheader", "--exact", "--format=%P|%a|%l|%c|%m|%G|%f").splitlines()
     return Site(
         cluster=config.get("ClusterName", "?"),
-        max_array_size=int(config.get("MaxArraySize", 1001)),
+        max_array_size=int(config.get("MaxArraySize", MAX_ARRAY_SIZE)),
         accounting="none" not in config.get("AccountingStorageType", "none"),
         partitions=tuple(read_partitions(lines)),
     )

@@ -26,7 +26,7 @@ from bench.runs.folder import RunFolder
 from bench.runs.spec import Spec
 from slurm import array, states
 from slurm.profile import report_profile
-from slurm.site import NoSlurm, call
+from slurm.site import MAX_ARRAY_SIZE, NoSlurm, call
 from slurm.states import TaskState
 
 POLL_SECONDS = 5.0
@@ -74,7 +74,7 @@ def _limit() -> int:
     try:
         return launch.ask_site().max_array_size
     except UserError:
-        return 1001  # a plan can be seen on a machine without Slurm; this is Slurm's default
+        return MAX_ARRAY_SIZE  # a plan can be seen on a machine without Slurm
 
 
 def _estimator(planned: Sequence[launch.Planned], finished: dict[str, FinishedRun]) -> Estimator:

@@ -1,4 +1,4 @@
-"""The sizes of the paper's data sets."""
+"""The sizes of the paper's data sets, as nets are given them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ class DatasetSize:
     test: int
     """What errors are reported on: CIFAR-10's test set, ImageNet's validation set."""
     classes: int
+    side: int
+    """Of an image, in pixels; of ImageNet's, of a crop."""
 
 
-CIFAR10 = DatasetSize(50_000, 10_000, 10)
-IMAGENET = DatasetSize(1_281_167, 50_000, 1_000)
+CIFAR10 = DatasetSize(50_000, 10_000, 10, 32)
+IMAGENET = DatasetSize(1_281_167, 50_000, 1_000, 224)

@@ -14,7 +14,7 @@ from bench.images.normalise import IMAGENET_MEAN, IMAGENET_STD
 from bench.images.protocols import MULTI_SCALE, ONE_CROP, TEN_CROP, TEN_CROP_SUMMED, Ensemble, Protocol, evaluate
 from bench.runs.folder import RunFolder
 from bench.runs.initial_net import build_for_run
-from bench.runs.scores import Evaluation, read_evaluation, write_evaluation
+from bench.runs.scores import ENSEMBLE, Evaluation, read_evaluation, write_evaluation
 from bench.runs.spec import RunSpec
 from bench.testing import weights
 from models.arch import Arch
@@ -22,8 +22,6 @@ from models.build import build
 
 PROTOCOLS: tuple[Protocol, ...] = (ONE_CROP, TEN_CROP, TEN_CROP_SUMMED, MULTI_SCALE)
 TORCHVISION = "torchvision"
-ENSEMBLE = "ensemble"
-"""The note of an evaluation of several runs."""
 
 
 def score_weights(

@@ -9,18 +9,15 @@ from typing import Literal
 
 from bench.errors import UserError
 from bench.runs.spec import Precision
+from bench.studies import cifar_depth
 from models.arch import Arch, parse_arch
 
 How = Literal["reference", "eager", "compiled", "captured"]
 Kind = Literal["cpu", "cuda"]
 MemoryFormat = Literal["channels_last", "contiguous"]
 
+CIFAR = tuple(arch.name for arch in cifar_depth.ARCHS)
 DEEPEST = "resnet-1202-A"
-CIFAR = (
-    *(f"plain-{depth}" for depth in (20, 32, 44, 56, 110)),
-    *(f"resnet-{depth}-A" for depth in (20, 32, 44, 56, 110)),
-    DEEPEST,
-)
 IMAGENET = (
     *(f"imagenet-{kind}" for depth in (18, 34) for kind in (f"plain-{depth}", *(f"resnet-{depth}-{o}" for o in "ABC"))),
     "imagenet-resnet-50-B",

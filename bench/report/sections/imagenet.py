@@ -28,15 +28,13 @@ from bench.report.sections.runs import (
 )
 from bench.runs.datasets import IMAGENET
 from bench.runs.finished import FinishedRun
-from bench.runs.scores import Evaluation, evaluations
+from bench.runs.scores import ENSEMBLE, Evaluation, evaluations
 from bench.studies.imagenet import Study, choices, deviations
 from bench.studies.variant import ImageNetVariant
 from bench.verdicts import claims, published
 from bench.verdicts.numbers import MISSING, Verdict, judge_errors
 from models.arch import Arch, parse_arch
 
-ENSEMBLE = "ensemble"
-"""The note of an evaluation of several runs together."""
 GPUS = (1, 8, 32)
 
 
