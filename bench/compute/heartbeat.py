@@ -10,7 +10,6 @@ import os
 import socket
 import time
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bench.errors import UserError
@@ -135,12 +134,12 @@ def kind_of(error: BaseException) -> str:
 
 
 def _process_lives(pid: int) -> bool:
+    """Whether there is such a process on this machine; a zombie has ended."""
+    import psutil
+
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except (psutil.NoSuchProcess, ValueError, OverflowError):  # a pid from a damaged file may be any number
         return False
-    except OSError:
+    except psutil.Error:
         return True
-    with contextlib.suppress(OSError):  # a zombie answers too
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    return True
