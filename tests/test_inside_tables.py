@@ -16,7 +16,7 @@ from bench.cluster import launch
 from bench.command import pages, publish, report
 from bench.command.parse import parse
 from bench.command.tables import TABLES
-from bench.compute import local
+from bench.compute import side_by_side
 from bench.measure.probes.first_learning import first_below
 from bench.report.render import markdown
 from bench.report.sections.runs import Found
@@ -94,8 +94,8 @@ def test_what_needs_a_net_is_sent_after_its_run() -> None:
     ]  # fmt: skip
     assert [each.needs for each in planned] == [set(), {work[0].run_id}, {work[0].run_id}]
     waiting = list(enumerate(reversed(work)))
-    assert local._ready(waiting, []) == 4
-    assert local._ready(waiting[:4], []) == 0
+    assert side_by_side._ready(waiting, []) == 4
+    assert side_by_side._ready(waiting[:4], []) == 0
 
 
 @pytest.mark.parametrize("table", INSIDE)

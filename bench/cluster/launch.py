@@ -11,11 +11,12 @@ from typing import Any
 from bench.cluster import snapshot, submissions
 from bench.cluster.submissions import SentArray, Submission
 from bench.cluster.task import Work, report, work
-from bench.compute.job import Source
+from bench.compute.context import Context
 from bench.device.environment import ENVIRONMENT
 from bench.errors import UserError
 from bench.measure.counts.estimate import Estimate, Estimator
 from bench.runs.spec import Spec
+from bench.training.source import Source
 from models.arch import Arch
 from slurm import array, profile, site
 from slurm.array import Array
@@ -224,9 +225,7 @@ def _send_report(sent: Submission, launch: Launch, folder: Path, code: Path) -> 
 def _work(task: Sequence[Spec], planned: Planned, launch: Launch, comment: str) -> Work:
     return Work(
         specs=tuple(task),
-        results=launch.results,
-        source=launch.source,
-        force=launch.force,
+        context=Context(launch.results, launch.source, launch.force),
         requeue=planned.profile.preemption == "requeue",
         cpus=planned.profile.cpus,
         comment=comment,

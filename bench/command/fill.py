@@ -83,6 +83,7 @@ def _send(table: str, specs: Sequence[Spec], options: Options) -> int:
         status = console.send(table, specs, options, plan.load(options.results, pages.MEASURED))
         return max(status, console.wait(table, specs, options)) if options.slurm.wait else status
     from bench.compute import local
+    from bench.compute.context import Context
 
-    jobs = local.Jobs(options.results, options.source, options.force)
-    return local.run_all(missing, jobs, options.slurm.pack)
+    context = Context(options.results, options.source, options.force)
+    return local.run_all(missing, context, options.slurm.pack)

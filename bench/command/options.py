@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from bench.compute.job import Source
 from bench.runs.provenance import ROOT
 from bench.runs.spec import Dataset, Execution, Schedule, Selection
+from bench.training.source import Source
 
 Cluster = Literal["local", "slurm"]
 _PROFILES = "(default: the profile's)"

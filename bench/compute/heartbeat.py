@@ -17,7 +17,7 @@ from bench.files import read_json, write_json
 from bench.runs.folder import RunFolder
 
 if TYPE_CHECKING:
-    from bench.training.loop import Report
+    from bench.training.report import Report
 
 SECONDS = 10.0
 """Between two beats."""
@@ -75,6 +75,17 @@ def read(folder: RunFolder) -> Beat | None:
         return Beat(**{f.name: data[f.name] for f in fields(Beat)})
     except (UserError, KeyError):
         return None
+
+
+def has_begun(folder: RunFolder, attempt: Attempt | None) -> bool:
+    """Whether this task has begun the run: in an earlier attempt, or in this one."""
+    return attempt is not None and of_task(folder, attempt) is not None
+
+
+def of_task(folder: RunFolder, attempt: Attempt) -> Beat | None:
+    """The last heartbeat of a run, if it is of this task: of an earlier attempt, or of this one."""
+    beat = read(folder)
+    return beat if beat and beat.task == attempt.task else None
 
 
 class Heart:

@@ -53,6 +53,11 @@ class Result:
     images_per_second: float
     """Training images over the seconds spent training, without evaluation."""
 
+    @property
+    def summary(self) -> str:
+        """What came out, in a few words."""
+        return "diverged" if self.test_error is None else f"test error {self.test_error:.2f} %"
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -70,6 +75,11 @@ class Measured:
     def iterations(self) -> int:
         """Points, as progress counts them."""
         return self.points
+
+    @property
+    def summary(self) -> str:
+        """What came out, in a few words."""
+        return f"{self.points} points"
 
 
 R = TypeVar("R", Result, Measured)

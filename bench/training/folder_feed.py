@@ -21,8 +21,9 @@ from bench.runs import provenance
 from bench.runs.datasets import IMAGENET
 from bench.runs.folder import RunFolder
 from bench.runs.scores import Score, read_scores, write_scores
-from bench.runs.spec import ImageNetRecipe, RunSpec
+from bench.runs.spec import ImageNetRecipe, Spec
 from bench.training.augment import SEED_OF_STATISTICS
+from bench.training.source import Source
 
 
 class FolderFeed:
@@ -142,20 +143,19 @@ class FolderFeed:
 
 
 def open_folder(
-    spec: RunSpec,
-    data: Path,
-    skip_broken: bool,
-    workers: int | None,
+    spec: Spec,
+    source: Source,
     device: torch.device,
     processes: Processes,
     look: Callable[[int, int], None] | None = None,
 ) -> FolderFeed:
-    """The feed of a run on the images in `data`, every one of which has been decoded once before.
+    """The feed of a run on the images in a folder, every one of which has been decoded once before.
 
     `look` is told how many of how many images have been looked at. Raises UserError where folders are missing, are not
     those of the spec, or hold images that cannot be decoded.
     """
-    recipe, workers = spec.imagenet, cores() if workers is None else workers
+    recipe, data, workers = spec.recipe, source.folder, cores() if source.workers is None else source.workers
+    assert isinstance(recipe, ImageNetRecipe)
     train, val = folder.find(data)
     if spec.dataset == "imagenet" and len(train.classes) != IMAGENET.classes:
         raise UserError(
@@ -170,7 +170,7 @@ def open_folder(
     processes.wait()
     sound, skipped = [], {}
     for split in (train, val):
-        images, count = scan.raise_or_skip(split, scan.preflight(split, cache_folder()), skip_broken)
+        images, count = scan.raise_or_skip(split, scan.preflight(split, cache_folder()), source.skip_broken)
         sound.append(images)
         skipped[split.root.name] = count
     return FolderFeed(recipe, sound[0], sound[1], device, workers, processes, skipped)

@@ -22,30 +22,10 @@ from bench.training import checkpoint, checkpoint_interval, execution
 from bench.training.execution import Mode
 from bench.training.feed import Feed
 from bench.training.pace import Pace
+from bench.training.report import Report, never, unheard
 from bench.training.schedule import drops_so_far, learning_rate
 
 REPORT_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a running run says of itself."""
-
-    iteration: int
-    iterations: int
-    loss: float
-    error: float
-    """Percent, over the images since the last evaluation point."""
-    test_error: float | None
-    """Percent, of the last evaluation point."""
-    images_per_second: float
-    """Of the last minutes, as `seconds_left` supposes of those to come."""
-    seconds_left: float | None
-    """None after the first iteration alone, which compiles: what the others will take is not known yet."""
-    evaluated: bool
-    """Whether this report is of an evaluation point."""
-    waiting: float = 0.0
-    """Share of the training time that was spent waiting for data."""
 
 
 class Watch(Protocol):
@@ -58,69 +38,71 @@ class Watch(Protocol):
     def __call__(self, iteration: int, net: nn.Module) -> None: ...
 
 
-def train(
-    spec: Spec,
-    folder: RunFolder,
-    feed: Feed,
-    device: torch.device,
-    on_report: Callable[[Report], None] = lambda report: None,
-    should_stop: Callable[[], bool] = lambda: False,
-    processes: Processes = ALONE,
-    choose: Callable[[str | None], Mode] = lambda earlier: "eager",
-    watch: Watch | None = None,
-) -> Result:
-    """Train `spec` to its last iteration, going on from the checkpoint in `folder` where there is one.
+def _eager(earlier: str | None) -> Mode:
+    return "eager"
 
-    Raises Interrupted, after writing a checkpoint, once `should_stop()` holds. Writes everything but `result.json`. Of
-    several processes each calls it, and only the first one writes. `choose` is told how the run was executed before, if it
-    was, and says how it is from here. `watch` looks at the net where it wants to, and leaves it as it is.
+
+@dataclass(frozen=True)
+class Session:
+    """What one attempt at a run computes with: its folder and data, who hears of it, and who takes part."""
+
+    folder: RunFolder
+    feed: Feed
+    """Its device is where the net is."""
+    on_report: Callable[[Report], None] = unheard
+    should_stop: Callable[[], bool] = never
+    """Asked after every iteration or point; once it holds, what is done is saved and Interrupted is raised."""
+    processes: Processes = ALONE
+    """Of several that train the net together each has a session, and only the first one writes."""
+    choose: Callable[[str | None], Mode] = _eager
+    """How iterations are executed, given how they were before, in an earlier attempt."""
+
+
+def train(spec: Spec, session: Session, watch: Watch | None = None) -> Result:
+    """Train `spec` to its last iteration, going on from the checkpoint in its folder where there is one.
+
+    Raises Interrupted, after writing a checkpoint, once `session.should_stop()` holds. Writes everything but `result.json`.
+    `watch` looks at the net where it wants to, and leaves it as it is.
     """
+    processes = session.processes
     processes.wait()  # until the first one has the folder in order
-    run = _Run(spec, folder, feed, device, processes, choose)
+    run = _Run(spec, session)
     run.begin()
     while not run.over:
         lanes.pause()
         run.show(watch)
         run.step()
-        reported = run.report_if_due(on_report)
+        reported = run.report_if_due(session.on_report)
         run.save_if_due()
-        if processes.agree(should_stop()) and not run.at_end:
+        if processes.agree(session.should_stop()) and not run.at_end:
             run.save()
             if not reported:
-                run.tell(on_report, False)
+                run.tell(session.on_report, False)
             processes.wait()  # nobody leaves before the checkpoint is written
             raise Interrupted(f"{spec.run_id} stopped at iteration {run.now.iteration}")
     if not run.diverged:
         run.show(watch)
         with run.clocked("end"):
-            feed.after(run.net, folder, should_stop)
+            session.feed.after(run.net, session.folder, session.should_stop)
     result = run.result()
     if processes.first:
-        folder.note(seconds={"training": run.now.train_seconds, **run.now.seconds})
+        session.folder.note(seconds={"training": run.now.train_seconds, **run.now.seconds})
     return result
 
 
 class _Run:
     """The moving parts of one run. Sums stay on the device; `collect` fetches them."""
 
-    def __init__(
-        self,
-        spec: Spec,
-        folder: RunFolder,
-        feed: Feed,
-        device: torch.device,
-        processes: Processes,
-        choose: Callable[[str | None], Mode],
-    ) -> None:
+    def __init__(self, spec: Spec, session: Session) -> None:
+        folder, feed, processes, device = session.folder, session.feed, session.processes, session.feed.device
         self.spec, self.recipe, self.folder, self.device = spec, spec.recipe, folder, device
-        self.processes = processes
+        self.feed, self.processes = feed, processes
         processes.check(self.recipe)
-        self.feed = feed
         memory_format = torch.channels_last if self.recipe.memory_format == "channels_last" else torch.contiguous_format
         self.net = build_for_run(spec).to(device, memory_format=memory_format).train()  # type: ignore[call-overload]
         self.optimiser = sgd(self.net, self.recipe)
         self.now = checkpoint.load(folder, spec, self.net, self.optimiser)
-        self.now.execution = mode = choose(self.now.execution)
+        self.now.execution = mode = session.choose(self.now.execution)
         self.iteration = execution.Iteration(
             processes.wrap(execution.prepare(self.net, mode)), self.optimiser, self.recipe, device
         )
