@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.compute.context import Context
+from bench.measure.probes import validate_points
 from bench.runs.derived import Extension, GradientRun, Responses, SurfacePart
 from bench.runs.folder import Measured, Result, RunFolder
 from bench.runs.spec import CifarRecipe, RunSpec, Spec
@@ -22,14 +23,45 @@ if TYPE_CHECKING:
     from bench.training.loop import Session
 
 
+def _parameters(spec: Spec) -> int:
+    from bench.measure.counts.closed_form import count
+
+    return count(spec.arch).parameters
+
+
+def _parameters_of_watched(spec: GradientRun) -> int:
+    from bench.measure.counts.closed_form import with_offsets
+
+    return _parameters(spec) if spec.batch_norm else with_offsets(spec.arch)
+
+
+CURVE = ("spec.json", "metrics.jsonl", "provenance.json")
+POINTS = ("spec.json", "points.jsonl", "provenance.json")
+
+
 @dataclass(frozen=True)
 class Kind:
-    """What is known of all specs of one class."""
+    """What is known of all specs of one class. By default it is a training."""
 
     compute: Callable[[Any, RunFolder, Context], Result | Measured]
     """Bring one to its result, from wherever its folder stands. Writes everything but `result.json`."""
     read: Callable[[RunFolder], Result | Measured] = RunFolder.read_result
     """The result in a finished folder. Raises UserError."""
+    validate: Callable[[Any, Sequence[Any], int], str | None] | None = None
+    """What is wrong with the lines of its `points.jsonl`, of which those before a step must be there; None where nothing is."""
+    needed: tuple[str, ...] = CURVE
+    """Files that a folder has which can be moved to another machine."""
+    optional: tuple[str, ...] = ("evaluation.json", "checkpoint.pt", "result.json")
+    """Files that it may have."""
+    parameters: Callable[[Any], int] = _parameters
+    """Of its net, by closed form. Raises KeyError for a net that is not of the paper's kind."""
+
+
+def _measurement(
+    compute: Callable[[Any, RunFolder, Context], Measured], validate: Callable[[Any, Sequence[Any], int], str | None]
+) -> Kind:
+    """What measures a net that is trained; it is moved only when it is finished."""
+    return Kind(compute, RunFolder.read_measured, validate, (*POINTS, "result.json"), ())
 
 
 def of(spec: Spec) -> Kind:
@@ -76,10 +108,15 @@ def _measure_surface(spec: SurfacePart, folder: RunFolder, context: Context) -> 
 
 KINDS: dict[type, Kind] = {
     RunSpec: Kind(_train),
-    Extension: Kind(_extend),
-    GradientRun: Kind(_watch_gradients),
-    Responses: Kind(_measure_responses, RunFolder.read_measured),
-    SurfacePart: Kind(_measure_surface, RunFolder.read_measured),
+    Extension: Kind(_extend, needed=(*CURVE, "construction.json")),
+    GradientRun: Kind(
+        _watch_gradients,
+        validate=validate_points.of_gradients,
+        needed=(*CURVE, "points.jsonl"),
+        parameters=_parameters_of_watched,
+    ),
+    Responses: _measurement(_measure_responses, validate_points.of_responses),
+    SurfacePart: _measurement(_measure_surface, validate_points.of_surface),
 }
 """Class of spec -> what is known of it."""
 
