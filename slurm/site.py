@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from slurm.profile import ClusterProfile, ProfileError, megabytes, minutes
 
 SECONDS = 30
+MAX_ARRAY_SIZE = 1001
+"""Slurm's own default."""
 
 
 class NoSlurm(Exception):
@@ -54,7 +56,7 @@ def ask() -> Site:
     lines = call("sinfo", "--noheader", "--exact", "--format=%P|%a|%l|%c|%m|%G|%f").splitlines()
     return Site(
         cluster=config.get("ClusterName", "?"),
-        max_array_size=int(config.get("MaxArraySize", 1001)),
+        max_array_size=int(config.get("MaxArraySize", MAX_ARRAY_SIZE)),
         accounting="none" not in config.get("AccountingStorageType", "none"),
         partitions=tuple(read_partitions(lines)),
     )
@@ -100,36 +102,51 @@ def check(profile: ClusterProfile, site: Site) -> None:
     partition = _partition(profile, site)
     if not partition.up:
         raise ProfileError(f"partition {partition.name} is down: choose from {_names(site.partitions)}")
+    _check_time(profile, partition)
+    _check_nodes(profile, partition, site)
+    _check_account(profile, site)
+
+
+def _check_time(profile: ClusterProfile, partition: Partition) -> None:
     if partition.max_minutes is not None and profile.minutes > partition.max_minutes:
         limit = f"{partition.max_minutes // 60}:{partition.max_minutes % 60:02d}:00"
         raise ProfileError(
             f"time {profile.time} is above the limit of partition {partition.name}, {limit}: give --time {limit} or less "
             "(a run that needs longer is requeued and goes on)"
         )
-    kinds = partition.kinds
-    if profile.constraint is not None and re.fullmatch(r"[\w.-]+", profile.constraint):  # not an expression
-        kinds = tuple(kind for kind in kinds if profile.constraint in kind.features)
-        if not kinds:
-            offered = sorted(set().union(*(kind.features for kind in partition.kinds)) - {"(null)"})
-            raise ProfileError(
-                f"constraint {profile.constraint} is no feature of partition {partition.name}: "
-                f"it has {', '.join(offered) or 'none'}"
-            )
+
+
+def _check_nodes(profile: ClusterProfile, partition: Partition, site: Site) -> None:
+    """Raise ProfileError where no node of the partition has what a task takes of one."""
+    kinds = _with_constraint(profile, partition)
     needs = {
         "gpus": (profile.gpus * profile.tasks_per_node, max(kind.gpus for kind in kinds)),
         "cpus": (profile.cpus * profile.tasks_per_node, max(kind.cpus for kind in kinds)),
         "mem": (megabytes(profile.mem), max(kind.memory_mb for kind in kinds)),
     }
-    for key, (wanted, offered_most) in needs.items():
-        if wanted > offered_most:
+    for key, (wanted, offered) in needs.items():
+        if wanted > offered:
             unit = " MB" if key == "mem" else ""
             with_gpus = [p for p in site.partitions if any(kind.gpus for kind in p.kinds)]
             other = f"; partitions with GPUs: {_names(with_gpus)}" if key == "gpus" and with_gpus else ""
             raise ProfileError(
                 f"{key} {getattr(profile, key)} makes {wanted}{unit} on a node; "
-                f"nodes of partition {partition.name} have {offered_most}{unit} at most{other}"
+                f"nodes of partition {partition.name} have {offered}{unit} at most{other}"
             )
-    _check_account(profile, site)
+
+
+def _with_constraint(profile: ClusterProfile, partition: Partition) -> tuple[NodeKind, ...]:
+    """The kinds of node that have the feature that is asked for; all of them where it is an expression of several."""
+    if profile.constraint is None or not re.fullmatch(r"[\w.-]+", profile.constraint):
+        return partition.kinds
+    kinds = tuple(kind for kind in partition.kinds if profile.constraint in kind.features)
+    if not kinds:
+        offered = sorted(set().union(*(kind.features for kind in partition.kinds)) - {"(null)"})
+        raise ProfileError(
+            f"constraint {profile.constraint} is no feature of partition {partition.name}: "
+            f"it has {', '.join(offered) or 'none'}"
+        )
+    return kinds
 
 
 def _partition(profile: ClusterProfile, site: Site) -> Partition:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -15,11 +16,12 @@ from conftest import ROOT
 from PIL import Image
 from test_transfer import in_json, in_line
 
-from bench import run, studies
-from bench.command import check, pages
-from bench.command import tables as contents
+from bench import run
+from bench.command import check, pages, report
+from bench.command import tables as register
 from bench.command.pages import MEASURED
 from bench.errors import UserError
+from bench.report.sections.runs import Found
 from bench.runs.finished import finished_runs
 
 SEEDS = {id_: run.result for id_, run in finished_runs(MEASURED).items() if id_.startswith("plain-20-short-s")}
@@ -44,11 +46,10 @@ def lines(tables: Path, capsys: pytest.CaptureFixture[str], *names: str) -> list
     return [line.strip() for line in said[1:]]
 
 
-def test_every_table_has_a_writer_whose_files_bear_its_name() -> None:
-    assert list(contents.PAGES) == list(studies.TABLES) == list(run.TABLES)
-    material = contents.Material(finished_runs(MEASURED), MEASURED, MEASURED, {})
-    for name in contents.PAGES:
-        written = contents.pages([name], material)
+def test_names_of_pages_and_figures_begin_with_the_tables() -> None:
+    found = Found(finished_runs(MEASURED), (MEASURED, MEASURED))
+    for name in register.TABLES:
+        written = register.pages([name], found)
         assert written
         assert all(each.name.split(".")[0] == name for page in written for each in (page, *page.figures))
 
@@ -56,11 +57,11 @@ def test_every_table_has_a_writer_whose_files_bear_its_name() -> None:
 def test_nothing_is_drawn_otherwise_in_another_process(tmp_path: Path) -> None:
     """The same bytes whatever was drawn before: SVG, PNG and pages."""
     script = (
-        "import sys\nfrom pathlib import Path\nfrom bench.command import pages\n"
-        "pages.write(['layer_responses'], pages.MEASURED, Path(sys.argv[1]))"
+        "import sys\nfrom pathlib import Path\nfrom bench.command import pages, report\n"
+        "report.write(['layer_responses'], pages.MEASURED, Path(sys.argv[1]))"
     )
     subprocess.run([sys.executable, "-c", script, str(tmp_path / "there")], check=True, cwd=ROOT)
-    pages.write(["layer_responses", "third_party", "layer_responses"], MEASURED, tmp_path / "here")
+    report.write(["layer_responses", "third_party", "layer_responses"], MEASURED, tmp_path / "here")
     there = {p.name: p.read_bytes() for p in (tmp_path / "there").rglob("*.*")}
     here = {p.name: p.read_bytes() for p in (tmp_path / "here").rglob("layer_responses*.*")}
     assert there == here
@@ -73,6 +74,12 @@ def test_what_is_committed_passes_whatever_is_local_beside_it(tables: Path, caps
     (tables / "figures" / "cifar_depth.smoke.svg").write_text("of this machine alone")
     (tables / "report.html").write_text("of this machine alone")
     assert lines(tables, capsys, "cifar_depth") == []
+
+
+def without_pages(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    bare = replace(register.TABLES[name], planner=None)
+    monkeypatch.setitem(register.TABLES, name, bare)
+    monkeypatch.setattr(bare.report, "pages", lambda found: (), raising=False)
 
 
 def other_digit(path: Path, old: str, new: str) -> None:
@@ -158,8 +165,8 @@ def test_a_file_of_no_table_is_found_by_the_check_of_all(
     tables: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bench.studies.complexity.ARCHS", ())  # counting takes a minute, and is not asked here
-    few = {name: writer if name in ("harness", "loading") else lambda _: () for name, writer in contents.PAGES.items()}
-    monkeypatch.setattr(contents, "PAGES", few)  # to draw all takes as long
+    for name in register.TABLES.keys() - {"harness", "loading"}:
+        without_pages(monkeypatch, name)  # to draw all takes as long
     (tables / "notes.md").write_text("x")
     assert lines(tables, capsys, "harness") == []
     assert f"{tables / 'notes.md'}: no results in tables/measured give this page" in lines(tables, capsys, "all")
@@ -181,7 +188,7 @@ def test_the_numbers_in_a_document_are_checked(
     text = pages.documents(MEASURED)[document]
     assert text == document.read_text()
     monkeypatch.setattr(pages, "documents", lambda _: {document: text.replace(right, wrong, 1)})
-    monkeypatch.setitem(contents.PAGES, "cifar_depth", lambda _: ())  # which take seconds to draw
+    without_pages(monkeypatch, "cifar_depth")  # which take seconds to draw
     (line,) = lines(tmp_path, capsys, "cifar_depth")
     assert line.startswith(f"{document}:")
 

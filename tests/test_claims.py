@@ -14,6 +14,8 @@ from conftest import ROOT
 from scipy import stats
 
 from bench import run
+from bench.command import pages
+from bench.command.tables import TABLES
 from bench.files import write_json
 from bench.measure.counts.fvcore_count import Cost
 from bench.report.sections import claims as asked
@@ -25,7 +27,6 @@ from bench.runs.finished import finished_runs
 from bench.runs.folder import Result, RunFolder
 from bench.runs.scores import Score, write_scores
 from bench.runs.spec import RunSpec
-from bench.studies import TABLES
 from bench.studies import cifar_depth as study
 from bench.studies import gradients as gradient_study
 from bench.studies.claim import Claim, Net, Step, above, alike, below, harms_more, increasing, less, not_above
@@ -532,7 +533,7 @@ def test_imagenet_is_judged_under_its_tables_protocol(tmp_path: Path, plain: flo
 
 def test_everything_is_not_run_in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """But what is counted; and each claim's runs have a command."""
-    monkeypatch.setattr(run, "MEASURED", tmp_path / "measured")
+    monkeypatch.setattr(pages, "MEASURED", tmp_path / "measured")
     shutil.copytree(ROOT / "tables" / "measured", tmp_path / "measured", ignore=shutil.ignore_patterns("*-s[0-9]-*"))
     assert run.main(("--table", "claims", "--results", str(tmp_path / "none"), "--tables", str(tmp_path))) == 0
     page = (tmp_path / "claims.md").read_text()

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from bench.cluster import launch, status, task
 from bench.cluster.submissions import SentArray, Submission
 from bench.compute import job
+from bench.compute.context import Context
 from bench.compute.heartbeat import Attempt
-from bench.compute.job import Source
 from bench.errors import Interrupted, UserError
 from bench.runs.folder import RunFolder
 from bench.runs.spec import RunSpec
 from bench.studies import cifar_depth
+from bench.training.source import Source
 from models.arch import Arch, parse_arch
 from slurm import profile, states
 
@@ -155,21 +157,18 @@ def test_a_task_that_has_done_anything_at_all_goes_on_later(tmp_path: Path, monk
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("SLURM_JOB_ID", "7")
 
-    class Hurried:
-        """What a task is told whose time is up as soon as it begins."""
+    @contextmanager
+    def hurried(*numbers: int, twice: bool) -> Iterator[set[int]]:
+        """A task whose time is up as soon as it begins."""
+        yield {signal.SIGUSR2}
 
-        time_is_up, must_end = True, False
-
-        def stop(self) -> bool:
-            return True
-
-    monkeypatch.setattr(task, "Told", Hurried)
+    monkeypatch.setattr(task, "listening", hurried)
     run = of_seconds()
-    work = task.Work((run,), tmp_path, Source(Path()), force=False, requeue=True, cpus=1, comment="test")
-    job.run(run, tmp_path, Source(Path()))
+    work = task.Work((run,), Context(tmp_path, Source(Path())), requeue=True, cpus=1, comment="test")
+    job.run(run, Context(tmp_path, Source(Path())))
     for _ in range(2):  # anew, from far behind what was done before, and on from there
         with pytest.raises(SystemExit) as end:
-            task.work(replace(work, force=True))
+            task.work(replace(work, context=replace(work.context, force=True)))
         assert end.value.code == 128 + signal.SIGUSR2
     assert said.read_text() == "requeue 7\n" * 2
     assert "stopped at iteration 2" in RunFolder(tmp_path, run.run_id).log.read_text()
@@ -184,12 +183,12 @@ def test_a_task_that_has_done_anything_at_all_goes_on_later(tmp_path: Path, monk
 
 def test_a_requeue_does_not_force_again_what_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else --force would compute a short run anew at each requeue that a longer one of the same task needs."""
-    monkeypatch.setattr(task, "Told", lambda: SimpleNamespace(stop=lambda: False))
     run = of_seconds()
     times = []
     for restart, comment in (("0", "first"), ("0", "second"), ("1", "second"), ("0", "third")):
         monkeypatch.setenv("SLURM_RESTART_COUNT", restart)
-        task.work(task.Work((run,), tmp_path, Source(Path()), force=True, requeue=True, cpus=1, comment=comment))
+        context = Context(tmp_path, Source(Path()), force=True)
+        task.work(task.Work((run,), context, requeue=True, cpus=1, comment=comment))
         times.append(RunFolder(tmp_path, run.run_id).result.stat().st_mtime_ns)
     assert times[0] < times[1] == times[2] < times[3]
 
@@ -199,7 +198,7 @@ def test_what_is_queued_to_be_computed_anew_is_not_done(tmp_path: Path, monkeypa
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     squeue = tmp_path / "squeue"
     run = of_seconds()
-    job.run(run, tmp_path, Source(Path()))
+    job.run(run, Context(tmp_path, Source(Path())))
 
     def state(sent: bool, queued: str) -> str:
         array = SentArray("stamp.1", "7", "cifar", str(tmp_path / "none"), ((run.run_id,),))
@@ -211,5 +210,13 @@ def test_what_is_queued_to_be_computed_anew_is_not_done(tmp_path: Path, monkeypa
 
     assert state(False, "PENDING") == "done"  # a run that was sent without a result, and has one now
     assert [state(True, word) for word in ("PENDING", "RUNNING", "CANCELLED")] == ["queued", "running", "done"]
-    job.run(run, tmp_path, Source(Path()), force=True, attempt=Attempt("stamp.1.0", 0, "7"))
+    job.run(run, Context(tmp_path, Source(Path()), force=True, attempt=Attempt("stamp.1.0", 0, "7")))
     assert state(True, "RUNNING") == "done"
+
+
+def test_the_default_profile_is_what_a_profile_gets_that_says_nothing(tmp_path: Path) -> None:
+    """Its values are those of slurm/profile.py, and its shapes are everybody's: no number stands in a third place."""
+    default, silent = launch.load_profile("default"), launch.load_profile(write(tmp_path, ""))
+    for shape in launch.SHAPES:
+        assert launch.resolve(silent, shape, {}) == launch.resolve(default, shape, {})
+    assert launch.resolve(silent, "imagenet", {}).tasks_per_node == 8

@@ -15,8 +15,8 @@ import pytest
 from conftest import Command
 
 from bench import run
+from bench.command.tables import TABLES
 from bench.runs.folder import RunFolder
-from bench.studies import TABLES
 
 SMOKE = ("--table", "cifar_depth", "--schedule", "smoke")
 SMALL = (*SMOKE, "--only", "resnet-8-A")
@@ -108,7 +108,7 @@ def test_slurm_that_is_not_there_is_said(command: Command) -> None:
 def test_help_lists_every_table_and_option(command: Command) -> None:
     text = command("--help").stdout
     for word in [
-        *run.TABLES,
+        *TABLES,
         "--cluster",
         "--schedule",
         "--seeds",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from collections import Counter
@@ -16,9 +17,11 @@ import pytest
 from conftest import ROOT
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from test_architecture import ROOMS
 
-from bench.command import plan
-from bench.command.options import Options, parse
+from bench.command.options import Options
+from bench.command.parse import parse
+from bench.command.tables import TABLES
 from bench.errors import UserError
 
 PAGES = [
@@ -62,7 +65,7 @@ def understood(line: str) -> Options | None:
     options = parse(words(line))
     for name in options.table:
         if not (name.startswith("imagenet") and (options.dataset == "imagefolder" or options.schedule == "smoke")):
-            plan.runs(name, options)  # but for those that need the images, to count their classes
+            TABLES[name].plan(options)  # but for those that need the images, to count their classes
     return options
 
 
@@ -203,3 +206,61 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_a_link_that_leads_nowhere_is_seen(text: str, fault: str | None) -> None:
     found = targets(text)
     assert [broken(ROOT / "README.md", target) for target in found] == ([] if fault == "no link" else [fault])
+
+
+OURS = re.compile(r"(?:bench|models|slurm|tests|docs|tables)/[\w./-]+")
+
+
+def steps(text: str) -> Iterator[tuple[list[str], list[str]]]:
+    """Of each row of a table: the names of code in it, and the files of code."""
+    row: list[str] = []
+    for token in tokens(text):
+        if token.type == "tr_open":
+            row = []
+        elif token.type == "code_inline":
+            row.append(token.content)
+        elif token.type == "tr_close":
+            files = [code for code in row if OURS.fullmatch(code) and code.endswith(".py")]
+            yield [code for code in row if re.fullmatch(r"[A-Za-z_][\w.]*", code)], files
+
+
+@cache
+def defined(file: str) -> frozenset[str]:
+    """The functions, classes, methods and constants that a file defines."""
+    found = set()
+    for node in ast.parse((ROOT / file).read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            found |= {f"{node.name}.{each.name}" for each in node.body if isinstance(each, ast.FunctionDef)}
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        found |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return frozenset(found)
+
+
+def unknown(text: str) -> list[str]:
+    """What a page names of the code and is not there: files anywhere in it, and names in the rows of its tables."""
+    codes = [token.content for token in tokens(text) if token.type == "code_inline"]
+    found = [code for code in codes if OURS.fullmatch(code) and not (ROOT / code).exists()]
+    for names, files in steps(text):
+        known = frozenset().union(*(defined(file) for file in files if (ROOT / file).exists()))
+        found += [f"{name} of {', '.join(files)}" for name in names if files and name not in known | FILES_OF_A_RUN]
+    return found
+
+
+FILES_OF_A_RUN = {"result.json"}
+
+
+def test_the_code_that_the_architecture_names_is_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    assert unknown(text) == []
+    assert sum(bool(files) for _, files in steps(text)) > 40
+    assert unknown("| `train` | `bench/training/loop.py` |\n|---|---|\n") == []
+    wrong = "`bench/no.py`\n\n| a | b |\n|---|---|\n| `trains`, `train` | `bench/training/loop.py` |\n"
+    assert unknown(wrong) == ["bench/no.py", "trains of bench/training/loop.py"]
+
+
+def test_the_architecture_has_the_rooms_in_their_order() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    rooms = [match[1] for match in re.finditer(r"^\| `([\w/.]+)` \|", text.split("## Nouns")[0], re.MULTILINE)]
+    assert [room.removesuffix(".py").replace("/", ".") for room in rooms] == [*ROOMS, "slurm"]

@@ -19,6 +19,7 @@ from torch import nn
 
 from bench import run
 from bench.compute import job
+from bench.compute.context import Context
 from bench.device import environment
 from bench.errors import Interrupted, UserError
 from bench.images import memory
@@ -34,6 +35,7 @@ from bench.training import execution, loop
 from bench.training.execution import Mode
 from bench.training.feed import MemoryFeed
 from bench.training.fused import OnePassBatchNorm2d, fuse
+from bench.training.source import Source
 from models.arch import Arch
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -42,7 +44,7 @@ COMPILED = pytest.mark.skipif(execution.compiler() is None, reason="needs a C++ 
 
 def train(run: RunSpec, folder: RunFolder, mode: Mode, **more: object) -> None:
     feed = MemoryFeed(run.cifar, memory.digits(), CPU)
-    loop.train(run, folder, feed, CPU, choose=lambda earlier: mode, **more)  # type: ignore[arg-type]
+    loop.train(run, loop.Session(folder, feed, choose=lambda earlier: mode, **more))  # type: ignore[arg-type]
 
 
 @COMPILED
@@ -210,7 +212,7 @@ def test_the_precision_is_set_before_a_run_is_described_and_trained(
 
     monkeypatch.setattr(provenance, "collect", looking(provenance.collect))
     monkeypatch.setattr(loop, "train", looking(loop.train))
-    job.run(spec(iterations=2, drops=(), evaluate_every=2, precision=precision), tmp_path, job.Source(tmp_path))
+    job.run(spec(iterations=2, drops=(), evaluate_every=2, precision=precision), Context(tmp_path, Source(tmp_path)))
     assert seen == [(tf32, tf32)] * 2
 
 

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from bench.command import tables as contents
+from bench.command import tables as register
 from bench.report.figures import chart, curves, drawing, labels, points
 from bench.report.figures.chart import Axis, Chart, Panel, Series, Style
 from bench.report.figures.labels import spread
 from bench.report.page import Page, Picture
-from bench.report.tables import cifar_depth, complexity, imagenet, third_party
+from bench.report.sections import imagenet
+from bench.report.sections.runs import Found
+from bench.report.tables import cifar_depth, complexity, third_party
 from bench.runs.finished import finished_runs
 from bench.studies.imagenet import STUDIES
 from bench.studies.variant import PAPER, ImageNetVariant, Variant
@@ -35,10 +37,10 @@ def charts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Chart]:
     two = ImageNetVariant(STUDIES["imagenet_plain_vs_residual"], "paper")
     large = made_up.runs(results, two.specs(), 25.0)
     pages: list[Page] = [
-        cifar_depth.page(finished_runs(MEASURED), short, {}),
-        cifar_depth.page(full, PAPER, {}),
+        cifar_depth.page(Found(finished_runs(MEASURED), (MEASURED,)), short),
+        cifar_depth.page(Found(full, (MEASURED,)), PAPER),
         complexity.page(complexity.load(MEASURED / "complexity.json")),
-        imagenet.page(large, two, []),
+        imagenet.page(Found(large, (results,)), two),
         third_party.page(),
     ]
     return {each.name: each.draw() for page in pages for each in page.figures}
@@ -230,10 +232,10 @@ def test_the_same_data_give_the_same_bytes(charts: dict[str, Chart], tmp_path: P
 
 def test_the_last_bit_of_a_logarithm_moves_no_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Processors differ in it; matplotlib's own choice of places made another picture of it."""
-    material = contents.Material(finished_runs(MEASURED), MEASURED, MEASURED, {})
+    found = Found(finished_runs(MEASURED), (MEASURED, MEASURED))
     (picture,) = [
         part
-        for page in contents.pages(["loss_surface"], material)
+        for page in register.pages(["loss_surface"], found)
         for part in page.figures
         if isinstance(part, Picture) and part.name.endswith("contours")
     ]

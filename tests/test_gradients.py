@@ -16,7 +16,7 @@ from torch import nn
 
 from bench import run
 from bench.compute import job
-from bench.compute.job import Source
+from bench.compute.context import Context
 from bench.errors import Interrupted, UserError
 from bench.exchange import validate
 from bench.files import read_lines, write_lines
@@ -42,6 +42,7 @@ from bench.studies.gradients import Condition
 from bench.studies.variant import GRADIENTS_OF_PAPER
 from bench.training import loop
 from bench.training.feed import MemoryFeed
+from bench.training.source import Source
 from bench.verdicts import claims
 from models.arch import Arch, parse_arch
 
@@ -66,8 +67,8 @@ def train(one: GradientRun, folder: RunFolder, feed: MemoryFeed, watched: bool, 
     """Train as a job does; `stop`: after so many iterations."""
     steps: Iterator[int] = iter(range(1, 100))
     feed.judges_training = False
-    watch = Watch(one, folder, feed, CPU) if watched else None
-    loop.train(one, folder, feed, CPU, should_stop=lambda: next(steps) == stop, watch=watch)
+    watch = Watch(one, folder, feed) if watched else None
+    loop.train(one, loop.Session(folder, feed, should_stop=lambda: next(steps) == stop), watch=watch)
     return folder
 
 
@@ -85,7 +86,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 def first(one: GradientRun, folder: Path, feed: MemoryFeed) -> Point:
     """The gradients before the first iteration."""
     where = RunFolder(folder, one.run_id)
-    Watch(one, where, feed, CPU)(0, build_for_run(one))
+    Watch(one, where, feed)(0, build_for_run(one))
     return gradients_record.read(where)[0]
 
 
@@ -187,7 +188,7 @@ def test_collecting_leaves_no_trace(tmp_path: Path, digits: MemoryFeed, batch_no
 
 def test_the_net_that_is_trained_carries_no_hook(tmp_path: Path, digits: MemoryFeed) -> None:
     one = spec()
-    watch = Watch(one, RunFolder(tmp_path, one.run_id), digits, CPU)
+    watch = Watch(one, RunFolder(tmp_path, one.run_id), digits)
     seen: list[int] = []
 
     class Looking:
@@ -205,7 +206,7 @@ def test_the_net_that_is_trained_carries_no_hook(tmp_path: Path, digits: MemoryF
             for module in net.modules():
                 assert not any((module._forward_hooks, module._forward_pre_hooks, module._backward_hooks))
 
-    loop.train(one, RunFolder(tmp_path, one.run_id), digits, CPU, watch=Looking())
+    loop.train(one, loop.Session(RunFolder(tmp_path, one.run_id), digits), watch=Looking())
     assert seen == [0, 3, 8]
 
 
@@ -293,8 +294,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results")
     few = {"iterations": 4, "drops": (2, 3)}
     for one in (spec("plain-20", **few), spec("plain-20", False, 0.5, **few)):
-        job.run(one, folder, NOWHERE)
-    job.run(replace(spec("plain-20", False, 2.0), probe_at=(0, 1, 2, 3, 8)), folder, NOWHERE)
+        job.run(one, Context(folder, NOWHERE))
+    job.run(replace(spec("plain-20", False, 2.0), probe_at=(0, 1, 2, 3, 8)), Context(folder, NOWHERE))
     return folder
 
 

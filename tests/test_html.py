@@ -14,8 +14,10 @@ import made_up
 import pytest
 from conftest import Command
 
-from bench.command import pages, plan
-from bench.command.options import parse
+from bench.command import pages
+from bench.command.parse import parse
+from bench.command.report import write_report
+from bench.command.tables import TABLES
 from bench.errors import UserError
 from bench.report.figures import drawing
 from bench.report.page import Page, Patch, Picture
@@ -224,7 +226,7 @@ def test_a_cell_opens_its_manifest_by_mouse_and_by_keyboard(desktop: Any) -> Non
     ):
         assert said in text, said
     options = parse(shlex.split(sheet.locator("code.language-sh").inner_text())[2:])
-    assert list(plan.cifar_depth(options)) == specs
+    assert list(TABLES["cifar_depth"].plan(options).specs) == specs
     assert options.force
     sheet.get_by_role("button", name="Patch").click()
     patch = desktop.locator(".sheet pre", has_text="diff --git")
@@ -351,7 +353,7 @@ def sheets(page: Any) -> int:
 def test_committed_pictures_are_not_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """To draw them takes longer than all else of the report; the files are embedded as they are."""
     monkeypatch.setattr(drawing, "save", lambda *_: pytest.fail("a picture is drawn"))
-    text = pages.write_report(tmp_path, tmp_path).read_text()
+    text = write_report(tmp_path, tmp_path).read_text()
     figures = pages.MEASURED.parent / "figures"
     names = ("throughput", "gradients.short", "gradients.short.signals", "loss_surface.short.contours")
     for name in (*names, "loss_surface.short.surface"):

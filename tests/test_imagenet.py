@@ -18,6 +18,7 @@ from slurm_site import Site
 
 from bench import run
 from bench.compute import job
+from bench.compute.context import Context
 from bench.errors import Interrupted, UserError
 from bench.images import folder, protocols
 from bench.measure.counts.closed_form import count
@@ -29,6 +30,7 @@ from bench.studies import imagenet as study
 from bench.studies.variant import ImageNetVariant
 from bench.testing import pretrained
 from bench.training.schedule import drops_so_far, learning_rate
+from bench.training.source import Source
 from models.arch import parse_arch
 
 
@@ -68,7 +70,7 @@ def spec(data: Path, net: str = "imagenet-resnet-18-A", **changes: object) -> Ru
 
 
 def train(one: RunSpec, results: Path, data: Path, **more: object) -> RunFolder:
-    job.run(one, results, job.Source(data, workers=0), **more)  # type: ignore[arg-type]
+    job.run(one, Context(results, Source(data, workers=0), **more))  # type: ignore[arg-type]
     return RunFolder(results, one.run_id)
 
 
@@ -143,10 +145,11 @@ def test_kill_9_and_a_stop_in_mid_epoch_change_no_bit(images: Path, tmp_path: Pa
     whole = train(one, tmp_path / "whole", images)
     script = (
         "import dataclasses, json, sys; from pathlib import Path; import torch; from bench.compute import job, heartbeat\n"
-        "from bench.runs.spec import RunSpec; from bench.training import loop, saving\n"
-        "torch.set_num_threads(1); saving.CHECKPOINT_SECONDS = loop.REPORT_SECONDS = heartbeat.SECONDS = 0.0\n"
+        "from bench.runs.spec import RunSpec; from bench.compute.context import Context\n"
+        "from bench.training import checkpoint_interval, loop; from bench.training.source import Source\n"
+        "torch.set_num_threads(1); checkpoint_interval.CHECKPOINT_SECONDS = loop.REPORT_SECONDS = heartbeat.SECONDS = 0.0\n"
         "spec = RunSpec.from_json(json.loads(sys.argv[1]))\n"
-        "job.run(spec, Path(sys.argv[2]), job.Source(Path(sys.argv[3]), workers=1))\n"
+        "job.run(spec, Context(Path(sys.argv[2]), Source(Path(sys.argv[3]), workers=1)))\n"
     )
     words = [sys.executable, "-c", script, json.dumps(one.to_json()), str(tmp_path / "parts"), str(images)]
     process = subprocess.Popen(words, cwd=ROOT)
@@ -193,7 +196,7 @@ def _one_of_two(rank: int, one: RunSpec, results: Path, data: Path, port: int) -
     torch.set_num_threads(1)
     protocols.MULTI_SCALE = FEW_SCALES
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), GLOO_SOCKET_IFNAME="lo")
-    job.run(one, results, job.Source(data, workers=0), place=(rank, 2))
+    job.run(one, Context(results, Source(data, workers=0), process=(rank, 2)))
 
 
 def two_processes(one: RunSpec, results: Path, data: Path) -> None:
@@ -292,7 +295,7 @@ def test_a_broken_image_ends_the_run_before_it_trains_or_is_counted(shared: Path
     with pytest.raises(UserError, match=r"1 of 20 images cannot be decoded, first .*--skip-broken"):
         train(one, tmp_path, data)
     assert not RunFolder(tmp_path, one.run_id).checkpoint.exists()
-    job.run(one, tmp_path, job.Source(data, skip_broken=True, workers=0))
+    job.run(one, Context(tmp_path, Source(data, skip_broken=True, workers=0)))
     facts = json.loads(RunFolder(tmp_path, one.run_id).provenance.read_text())
     assert facts["skipped_images"] == {"train": 1, "val": 0}
 

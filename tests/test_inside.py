@@ -21,9 +21,9 @@ from test_training import spec, weights
 from test_transfer import changed, do, forged, in_json, in_line, members, untaken
 from torch import Tensor, nn
 
-from bench.compute import heartbeat, job, local
+from bench.compute import heartbeat, job, side_by_side
+from bench.compute.context import Context
 from bench.compute.heartbeat import Attempt
-from bench.compute.job import Source
 from bench.errors import Interrupted, Unready, UserError
 from bench.exchange import validate
 from bench.files import read_json, read_lines
@@ -38,7 +38,8 @@ from bench.runs.spec import RunSpec
 from bench.studies import constructed_solution
 from bench.training import checkpoint, constructed
 from bench.training.feed import MemoryFeed
-from bench.training.loop import Report
+from bench.training.report import Report
+from bench.training.source import Source
 from models.arch import Arch
 from models.cifar import CifarNet
 
@@ -58,7 +59,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder with a plain and a residual net of eight layers, trained for a moment."""
     folder = tmp_path_factory.mktemp("results")
     for arch in (PLAIN, RESIDUAL):
-        job.run(training(arch), folder, NOWHERE)
+        job.run(training(arch), Context(folder, NOWHERE))
     return folder
 
 
@@ -140,7 +141,7 @@ def test_a_net_is_extended_and_trained_on(results: Path, tmp_path: Path) -> None
     for folder in (whole, stopped):
         folder.mkdir()
         (folder / one.run.run_id).symlink_to(results / one.run.run_id)
-    path = job.run(one, whole, NOWHERE)
+    path = job.run(one, Context(whole, NOWHERE))
     assert path == whole / one.run_id
     before, after = read_json(path / "construction.json"), RunFolder(whole, one.run_id).read_result()
     shallow = RunFolder(whole, one.run.run_id).read_result()
@@ -151,8 +152,8 @@ def test_a_net_is_extended_and_trained_on(results: Path, tmp_path: Path) -> None
     assert one.recipe.lr == pytest.approx(0.005)
     asked = iter([False] * 3 + [True] + [False] * 100)
     with pytest.raises(Interrupted):
-        job.run(one, stopped, NOWHERE, should_stop=lambda: next(asked))
-    job.run(one, stopped, NOWHERE, should_stop=lambda: next(asked))
+        job.run(one, Context(stopped, NOWHERE, should_stop=lambda: next(asked)))
+    job.run(one, Context(stopped, NOWHERE, should_stop=lambda: next(asked)))
     assert torch.load(RunFolder(stopped, one.run_id).checkpoint, weights_only=True)["progress"]["attempts"] == 2
     a, b = (weights(RunFolder(folder, one.run_id)) for folder in (whole, stopped))
     assert all(torch.equal(a[name], b[name]) for name in a)
@@ -197,9 +198,9 @@ def test_a_net_that_is_not_there_is_said(results: Path, tmp_path: Path, state: s
     (part,) = parts(run, LINES, 2)
     for one in (part, extended()):
         with pytest.raises(Unready, match=f"needs the net of {run.run_id}.*{words[state]}"):
-            job.run(one, tmp_path, NOWHERE)
+            job.run(one, Context(tmp_path, NOWHERE))
         assert "Traceback" not in RunFolder(tmp_path, one.run_id).log.read_text()
-    outcome = local.Jobs(tmp_path, NOWHERE, False).do(part, lambda report: None, lambda: False)
+    outcome = side_by_side.run_one(part, Context(tmp_path, NOWHERE))
     assert outcome.kind == "failed"
 
 
@@ -286,8 +287,8 @@ def test_measuring_leaves_the_run_as_it_was(results: Path, tmp_path: Path) -> No
     run = training(PLAIN)
     before = {path.name: path.read_bytes() for path in (results / run.run_id).iterdir() if path.is_file()}
     (part,) = parts(run, LINES, 2)
-    job.run(part, results, NOWHERE)
-    job.run(extended(), results, NOWHERE)
+    job.run(part, Context(results, NOWHERE))
+    job.run(extended(), Context(results, NOWHERE))
     assert before == {path.name: path.read_bytes() for path in (results / run.run_id).iterdir() if path.is_file()}
     assert set(finished_runs(results)) == {training(arch).run_id for arch in (PLAIN, RESIDUAL)}
 
@@ -304,7 +305,7 @@ def killed(part: SurfacePart, results: Path, after: int) -> bool:
         child = os.fork()
     if child == 0:
         with contextlib.suppress(BaseException):
-            job.run(part, results, NOWHERE, on_report=reported)
+            job.run(part, Context(results, NOWHERE, on_report=reported))
         os._exit(0)
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
@@ -319,7 +320,7 @@ def test_a_killed_part_goes_on_to_the_same_grid(results: Path, tmp_path: Path, m
     before = read_lines(folder.points)
     assert len(before) == 7
     assert not folder.finished()
-    job.run(part, tmp_path, NOWHERE)
+    job.run(part, Context(tmp_path, NOWHERE))
     after = read_lines(folder.points)
     assert len(after) == 25
     assert after[:7] == before  # not measured again: the seconds are the same
@@ -328,7 +329,7 @@ def test_a_killed_part_goes_on_to_the_same_grid(results: Path, tmp_path: Path, m
     pieces = parts(part.run, PLANE, 2)
     assert [(piece.start, piece.stop) for piece in pieces] == [(0, 2), (2, 4), (4, 5)]
     for piece in pieces:
-        job.run(piece, results, NOWHERE)
+        job.run(piece, Context(results, NOWHERE))
     whole, together = surface_record.load((part,), tmp_path), surface_record.load(pieces, results)
     assert whole is not None
     assert together is not None
@@ -342,7 +343,7 @@ def test_a_stopped_part_says_how_far_it_has_come(results: Path, tmp_path: Path) 
     (tmp_path / part.run.run_id).symlink_to(results / part.run.run_id)
     for point in (1, 2):
         with pytest.raises(Interrupted, match=f"stopped at point {point} of 25"):
-            job.run(part, tmp_path, NOWHERE, should_stop=lambda: True, attempt=Attempt("task", point, "1"))
+            job.run(part, Context(tmp_path, NOWHERE, should_stop=lambda: True, attempt=Attempt("task", point, "1")))
         beat = heartbeat.read(RunFolder(tmp_path, part.run_id))
         assert beat
         assert (beat.state, beat.iteration, beat.iterations) == ("stopped", point, 25)
@@ -352,7 +353,7 @@ def test_a_surface_is_of_one_net_and_whole_or_not_at_all(results: Path, tmp_path
     run = training(PLAIN)
     pieces = parts(run, replace(LINES, columns=3), 1)
     assert surface_record.load(pieces, tmp_path, results) is None
-    job.run(pieces[0], results, NOWHERE)
+    job.run(pieces[0], Context(results, NOWHERE))
     assert surface_record.load(pieces, tmp_path, results) is None
     (tmp_path / run.run_id).mkdir()
     for file in (results / run.run_id).iterdir():
@@ -362,7 +363,7 @@ def test_a_surface_is_of_one_net_and_whole_or_not_at_all(results: Path, tmp_path
     state = torch.load(there, weights_only=True)
     state["net"]["linear.bias"] += 1  # another training of the same run, on another machine
     torch.save(state, there)
-    job.run(pieces[1], tmp_path, NOWHERE)
+    job.run(pieces[1], Context(tmp_path, NOWHERE))
     with pytest.raises(UserError, match="were measured around different weights of one run: move both away"):
         surface_record.load(pieces, tmp_path, results)
 
@@ -417,7 +418,7 @@ def packed(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (part,) = parts(training(PLAIN), LINES, 2)
     folder = tmp_path_factory.mktemp("travels")
     for each in (training(PLAIN), part, extended()):
-        job.run(each, results, NOWHERE)
+        job.run(each, Context(results, NOWHERE))
         shutil.copytree(results / each.run_id, folder / each.run_id)
     do("--export", folder / "all.zip", "--results", folder)
     return folder / "all.zip"

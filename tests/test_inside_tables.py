@@ -13,21 +13,22 @@ from conftest import Command
 
 from bench import run
 from bench.cluster import launch
-from bench.command import check, pages, plan, transfer
-from bench.command.options import parse
-from bench.compute import local
+from bench.command import pages, publish, report
+from bench.command.parse import parse
+from bench.command.tables import TABLES
+from bench.compute import side_by_side
 from bench.measure.probes.first_learning import first_below
 from bench.report.render import markdown
 from bench.report.sections.runs import Found
 from bench.report.tables import loss_surface as surface_page
-from bench.report.tables import warmup as warmup_page
 from bench.runs.derived import Extension, Grid
 from bench.runs.finished import finished_runs
 from bench.runs.spec import RunSpec
-from bench.studies import INSIDE, cifar_depth, constructed_solution, loss_surface, warmup
+from bench.studies import cifar_depth, constructed_solution, loss_surface, warmup
 from bench.studies.variant import Variant
 from models.arch import Arch
 
+INSIDE = ("constructed_solution", "loss_surface", "warmup")
 PAPER = Variant("paper", "cifar10", "all")
 
 
@@ -48,11 +49,11 @@ def test_both_starts_are_runs_of_the_depth_study() -> None:
 def test_a_run_without_its_warm_up_has_its_page_here() -> None:
     """And nothing else has: what --set changes besides is a page of its own."""
     warm, cold = warmup.works(PAPER.spec, range(1))
-    assert warmup_page.page_of(warm) is None
-    assert warmup_page.page_of(cold) == PAPER
+    assert warmup.variant_of(warm) is None
+    assert warmup.variant_of(cold) == PAPER
     other = replace(cold, recipe=replace(cold.recipe, lr=0.2))
-    assert warmup_page.page_of(other) == replace(PAPER, changes=(("lr", "0.2"),))
-    assert warmup_page.page_of(replace(warm, recipe=replace(warm.recipe, warmup_lr=0.02))) is None
+    assert warmup.variant_of(other) == replace(PAPER, changes=(("lr", "0.2"),))
+    assert warmup.variant_of(replace(warm, recipe=replace(warm.recipe, warmup_lr=0.02))) is None
 
 
 def test_a_seed_around_which_nothing_was_measured_is_not_missing() -> None:
@@ -93,8 +94,8 @@ def test_what_needs_a_net_is_sent_after_its_run() -> None:
     ]  # fmt: skip
     assert [each.needs for each in planned] == [set(), {work[0].run_id}, {work[0].run_id}]
     waiting = list(enumerate(reversed(work)))
-    assert local._ready(waiting, []) == 4
-    assert local._ready(waiting[:4], []) == 0
+    assert side_by_side._ready(waiting, []) == 4
+    assert side_by_side._ready(waiting[:4], []) == 0
 
 
 @pytest.mark.parametrize("table", INSIDE)
@@ -170,8 +171,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
         patch.setattr(warmup, "ARCHS", (residual,))
         patch.setitem(loss_surface.ROWS, "short", 5)
         patch.setitem(loss_surface.GRIDS, "short", (Grid("lines", 2, 9, 50), Grid("plane", 7, 7, 50)))
-        for module in (pages, transfer, run, check):
-            patch.setattr(module, "MEASURED", made.measured)
+        patch.setattr(pages, "MEASURED", made.measured)
         for name in ("README", "GUIDE"):
             patch.setattr(pages, name, Path(shutil.copy(getattr(pages, name), made.tables.parent / f"{name}.md")))
         made.measured.mkdir()
@@ -227,14 +227,17 @@ def test_what_is_published_is_checked(small: Small, capsys: pytest.CaptureFixtur
     A run without its warm-up asks for no page of cifar_depth; a point that is changed is found.
     """
     made = {table: small.page(table) for table in INSIDE}
-    works = {spec.run_id: spec for table in INSIDE for spec in plan.runs(table, parse(("--table", table, *FEW)))}
-    assert transfer.publish(works.values(), small.results, small.tables, force=False, weights=False) == 0
+    works = {
+        spec.run_id: spec for table in INSIDE for spec in TABLES[table].plan(parse(("--table", table, *FEW))).specs
+    }
+    assert publish.publish(works.values(), small.results, force=False, weights=False) == 0
+    report.write_committed(small.tables)
     assert {table: small.page(table) for table in INSIDE} == made
     assert len(finished_runs(small.measured)) == 4
     assert not [*small.measured.glob("*/checkpoint.pt")]
     asked = ("--table", *INSIDE, "--check", "--tables", str(small.tables))
     assert run.main(asked) == 0
-    names = {path.name for path in pages.write(["cifar_depth"], small.measured, tmp_path)}
+    names = {path.name for path in report.write(["cifar_depth"], small.measured, tmp_path)}
     assert {name for name in names if name.endswith(".md")} == {"cifar_depth.md", f"cifar_depth{PAGE}.md"}
     (points,) = small.measured.glob("resnet-8-A-plane-0-5-*/points.jsonl")
     points.write_text(points.read_text().replace('"row": 1', '"row": 2', 1))

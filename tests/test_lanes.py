@@ -13,8 +13,8 @@ import torch
 from test_training import CPU, spec, weights
 from torch import nn
 
-from bench.compute import job
-from bench.compute.job import Company, Source
+from bench.compute import job, side_by_side
+from bench.compute.context import Company, Context
 from bench.device import lanes
 from bench.errors import UserError
 from bench.images import memory
@@ -28,6 +28,7 @@ from bench.testing.error_rate import fold
 from bench.training import execution, loop
 from bench.training.augment import batch_draw
 from bench.training.feed import MemoryFeed
+from bench.training.source import Source
 from models.arch import Arch
 
 SOURCE = Source(Path())
@@ -162,11 +163,11 @@ def test_the_steps_of_graphs_in_threads_are_the_plain_ones(tmp_path: Path) -> No
         with lanes.lane(CPU):
             feed = MemoryFeed(run.cifar, memory.held("digits", Path(), "all", False, CPU), CPU)
             folder = RunFolder(tmp_path / "packed", run.run_id)
-            folder.write_result(loop.train(run, folder, feed, CPU, choose=lambda earlier: "captured"))
+            folder.write_result(loop.train(run, loop.Session(folder, feed, choose=lambda earlier: "captured")))
 
     together([lambda run=run: train(run) for run in runs])  # type: ignore[misc]
     for run in runs:
-        job.run(run, tmp_path / "alone", SOURCE)
+        job.run(run, Context(tmp_path / "alone", SOURCE))
     assert_same_bits(runs, tmp_path / "packed", tmp_path / "alone")
 
 
@@ -205,12 +206,12 @@ def test_a_feed_draws_what_its_seed_and_iteration_say(start: int) -> None:
 
 def test_who_shares_a_process() -> None:
     big = RunSpec(Arch("imagenet", 18, "A"), imagenet.recipe("paper"), "imagenet", 0)
-    assert job.share_a_process(three(), "auto")
-    assert job.share_a_process(three(), "captured")
-    assert not job.share_a_process(three(), "eager")
-    assert not job.share_a_process(three(), "compiled")
-    assert not job.share_a_process([*three(), big], "auto")
-    assert not job.share_a_process([spec(), spec(precision="tf32")], "auto")
+    assert side_by_side.share_a_process(three(), "auto")
+    assert side_by_side.share_a_process(three(), "captured")
+    assert not side_by_side.share_a_process(three(), "eager")
+    assert not side_by_side.share_a_process(three(), "compiled")
+    assert not side_by_side.share_a_process([*three(), big], "auto")
+    assert not side_by_side.share_a_process([spec(), spec(precision="tf32")], "auto")
 
 
 def test_a_run_in_a_thread_is_never_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,7 +227,7 @@ def test_hours_of_a_packed_run_are_its_part_of_the_device(tmp_path: Path) -> Non
     estimates = []
     for runs in (1, 4):
         results = tmp_path / str(runs)
-        job.run(short(), results, SOURCE, company=Company(runs))
+        job.run(short(), Context(results, SOURCE, company=Company(runs)))
         finished = finished_runs(results)
         (run,) = finished.values()
         estimates.append(Estimator("cpu", finished.values())(short()).hours * 3600 / run.result.wall_seconds)
@@ -242,10 +243,10 @@ def test_captured_threads_end_with_the_bits_of_the_same_runs_alone(
     runs = three(30)
     source = Source(Path(), execution="captured")
     for run in runs:
-        job.run(run, tmp_path / "alone", source)
+        job.run(run, Context(tmp_path / "alone", source))
     together(
         [
-            lambda run=run: job.run(run, tmp_path / "packed", source, company=Company(3, threads=True))  # type: ignore[misc]
+            lambda run=run: job.run(run, Context(tmp_path / "packed", source, company=Company(3, threads=True)))  # type: ignore[misc]
             for run in runs
         ]
     )

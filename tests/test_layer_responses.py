@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from bench import run
 from bench.compute import job
-from bench.compute.job import Source
+from bench.compute.context import Context
 from bench.errors import Interrupted, Unready
 from bench.exchange import validate
 from bench.files import read_lines, write_json, write_lines
@@ -38,6 +38,7 @@ from bench.runs.initial_net import build_for_run
 from bench.studies import layer_responses as study
 from bench.training import checkpoint
 from bench.training.feed import MemoryFeed
+from bench.training.source import Source
 from bench.verdicts import claims
 from models.arch import Arch
 
@@ -51,8 +52,8 @@ WORK = Responses(RUN, 300)
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder with one run that was trained and measured."""
     results = tmp_path_factory.mktemp("results")
-    job.run(RUN, results, NOWHERE)
-    job.run(WORK, results, NOWHERE)
+    job.run(RUN, Context(results, NOWHERE))
+    job.run(WORK, Context(results, NOWHERE))
     return results
 
 
@@ -150,9 +151,9 @@ def test_measuring_can_be_stopped_and_goes_on_from_its_passes(results: Path) -> 
     folder.result.unlink()
     write_lines(folder.points, whole[:3])
     with pytest.raises(Interrupted, match="stopped while responses were measured"):
-        job.run(WORK, results, NOWHERE, should_stop=lambda: True)
+        job.run(WORK, Context(results, NOWHERE, should_stop=lambda: True))
     assert read_lines(folder.points) == whole[:3]
-    job.run(WORK, results, NOWHERE)
+    job.run(WORK, Context(results, NOWHERE))
     again = read_lines(folder.points)
     assert again[:3] == whole[:3]
     assert again[3]["tensor"] == whole[3]["tensor"]
@@ -163,7 +164,7 @@ def test_it_needs_the_net(results: Path) -> None:
     other = replace(WORK, train_images=200)
     RunFolder(results, RUN.run_id).checkpoint.unlink()
     with pytest.raises(Unready, match=f"needs the net of {RUN.run_id}"):
-        job.run(other, results, NOWHERE)
+        job.run(other, Context(results, NOWHERE))
     assert from_json(json.loads(json.dumps(other.to_json()))) == other
     assert other.run_id != WORK.run_id
 

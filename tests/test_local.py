@@ -12,7 +12,7 @@ import torch
 from conftest import Command
 
 from bench.compute import local
-from bench.compute.local import Place
+from bench.compute.side_by_side import Place
 
 TWO = (
     "--table",

@@ -35,7 +35,7 @@ OVERHEAD = Overhead(
 def test_a_run_knows_where_its_time_went(tmp_path: Path) -> None:
     run = spec()
     folder = RunFolder(tmp_path, run.run_id)
-    result = loop.train(run, folder, MemoryFeed(run.cifar, memory.digits(), CPU), CPU)
+    result = loop.train(run, loop.Session(folder, MemoryFeed(run.cifar, memory.digits(), CPU)))
     seconds = read_json(folder.provenance)["seconds"]
     assert seconds.keys() == {"training", "first", "evaluation", "metrics", "checkpoints", "end"}
     assert all(value > 0 for value in seconds.values())
@@ -51,12 +51,12 @@ def test_a_checkpoint_without_clocks_is_read(tmp_path: Path) -> None:
     run = spec()
     folder = RunFolder(tmp_path, run.run_id)
     feed = MemoryFeed(run.cifar, memory.digits(), CPU)
-    loop.train(run, folder, feed, CPU)
+    loop.train(run, loop.Session(folder, feed))
     state = torch.load(folder.checkpoint, weights_only=True)
     for name in ("seconds", "saves"):
         del state["progress"][name]
     torch.save(state, folder.checkpoint)
-    loop.train(run, folder, feed, CPU)
+    loop.train(run, loop.Session(folder, feed))
     assert read_json(folder.provenance)["seconds"].keys() == {"training", "end"}
 
 
@@ -84,7 +84,7 @@ def test_a_run_saves_as_often_as_the_last_checkpoint_allows(tmp_path: Path, monk
     monkeypatch.setattr(checkpoint_interval, "seconds_between", between)
     monkeypatch.setattr(checkpoint_interval, "SAVING_SHARE", 0.0)
     run = spec(iterations=6, drops=(2, 4), evaluate_every=2)
-    loop.train(run, RunFolder(tmp_path, run.run_id), MemoryFeed(run.cifar, memory.digits(), CPU), CPU)
+    loop.train(run, loop.Session(RunFolder(tmp_path, run.run_id), MemoryFeed(run.cifar, memory.digits(), CPU)))
     assert costs[0] == 0 < min(costs[1:])
     assert len(costs) == 3
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.report.sections import third_party as third_party_rows
 from bench.report.tables import third_party
 from bench.studies import cifar_depth, complexity
 from bench.verdicts import published
@@ -71,13 +72,15 @@ def test_what_others_report_is_what_they_report(shared: Path) -> None:
         for value in row["value"].strip("[]").split(", ")
         if value
     ]
-    ours = [(number.source, number.quantity, float(number.value), number.protocol) for number in third_party.load()]
+    ours = [
+        (number.source, number.quantity, float(number.value), number.protocol) for number in third_party_rows.load()
+    ]
     assert sorted(each[:3] for each in ours) == sorted(each[:3] for each in theirs)
     assert {(each[0], each[3]) for each in ours} == {(each[0], each[3]) for each in theirs if each[3] != "same"}
 
 
 def test_others_stand_beside_the_number_that_they_answer() -> None:
-    for number in third_party.load():
+    for number in third_party_rows.load():
         if number.paper:
             paper = published.load()[number.paper]
             assert number.net.split(",")[0].split()[0] == paper.net.split()[0], number.id
@@ -95,4 +98,4 @@ def test_another_protocol_is_marked_and_not_hidden() -> None:
     (other,) = [line for line in lines if "akamaster" in line and line.startswith("| ResNet-56 ")]
     assert "| another protocol" in other
     assert "200 epochs instead of 164" in other
-    assert sum(line.startswith(("| plain-", "| ResNet-", "| VGG-")) for line in lines) == len(third_party.load())
+    assert sum(line.startswith(("| plain-", "| ResNet-", "| VGG-")) for line in lines) == len(third_party_rows.load())

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from conftest import Command
 
-from bench.command import options, plan
 from bench.command.pages import MEASURED
+from bench.command.parse import parse
+from bench.command.tables import TABLES
 from bench.errors import UserError
 from bench.exchange import validate
 from bench.exchange.validate import Unsound
@@ -69,12 +70,12 @@ WRONG_IMAGENET = [
     *(("cifar_depth", *case) for case in WRONG), *(("imagenet_shortcuts", *case) for case in WRONG_IMAGENET)
 ])  # fmt: skip
 def test_a_value_out_of_range_is_refused_in_one_line(table: str, name: str, value: str, said: str | None) -> None:
-    asked = options.parse(["--table", table, "--set", f"{name}={value}"])
+    asked = parse(["--table", table, "--set", f"{name}={value}"])
     if said is None:
-        plan.runs(table, asked)
+        TABLES[table].plan(asked)
         return
     with pytest.raises(UserError) as error:
-        plan.runs(table, asked)
+        TABLES[table].plan(asked)
     line = str(error.value)
     assert line.startswith(f"--set {name}={value[:80]}: ")
     assert said in line
@@ -95,7 +96,7 @@ def test_a_field_that_is_given_twice_is_refused() -> None:
 
 
 def test_a_training_may_end_before_the_study_s_drops() -> None:
-    assert plan.runs("cifar_depth", options.parse(["--table", "cifar_depth", "--set", "iterations=4"]))
+    assert TABLES["cifar_depth"].plan(parse(["--table", "cifar_depth", "--set", "iterations=4"])).specs
 
 
 @pytest.mark.parametrize("kind", [Recipe, CifarRecipe, ImageNetRecipe])

@@ -14,11 +14,12 @@ from pathlib import Path
 import made_up
 from conftest import ROOT, Command
 
-from bench.command import plan
-from bench.command.options import parse
+from bench.command.parse import parse
+from bench.command.tables import TABLES
 from bench.report.documents import readme
 from bench.report.page import Cell, Page, Part, Section, Table, cells, grid
 from bench.report.render import markdown, terminal
+from bench.report.sections.runs import Found
 from bench.report.tables import cifar_depth, complexity
 from bench.studies.variant import PAPER, Variant
 from models.arch import parse_arch
@@ -128,7 +129,7 @@ def test_the_manifest_of_runs_says_all_that_the_records_hold(tmp_path: Path) -> 
     arch = parse_arch("resnet-20-A")
     variant = Variant("short", "cifar10", "all", (("bn_group", "64"),))
     made = [made_up.run(tmp_path, variant.spec(arch, seed), 9.5 + seed, facts if seed else None) for seed in range(3)]
-    table = next(cifar_depth.page({run.spec.run_id: run for run in made}, variant, {}).tables)
+    table = next(cifar_depth.page(Found({run.spec.run_id: run for run in made}, ()), variant).tables)
     row = next(row for row in table.rows if row[0].text == "ResNet-20")
     manifests = {cell.manifest for cell in row[4:]}
     (manifest,) = manifests  # one behind all cells of the row
@@ -150,7 +151,7 @@ def test_the_manifest_of_runs_says_all_that_the_records_hold(tmp_path: Path) -> 
     command = "python bench/run.py --table cifar_depth --schedule short --set bn_group=64 --only resnet-20-A --seeds 3 --force"
     assert f"```sh\n{command} --execution eager\n```" in text
     options = parse(shlex.split(command)[2:])
-    assert [spec.run_id for spec in plan.cifar_depth(options)] == [run.spec.run_id for run in made]
+    assert [spec.run_id for spec in TABLES["cifar_depth"].plan(options).specs] == [run.spec.run_id for run in made]
 
 
 def test_records_are_read_once_and_anew_when_they_are_written_anew(tmp_path: Path) -> None:
@@ -170,7 +171,7 @@ def test_a_cell_without_runs_says_how_to_fill_it() -> None:
         PAPER.spec(parse_arch("plain-56"), 1).run_id: "/some/log.txt",
         short.spec(parse_arch("plain-20"), 0).run_id: "/another/log.txt",
     }
-    table = next(cifar_depth.page({}, PAPER, logs).tables)
+    table = next(cifar_depth.page(Found({}, (), logs), PAPER).tables)
     texts = {row[0].text: whole(row[4].manifest.parts()) for row in table.rows if row[4].manifest}
     assert "`/some/log.txt`" in texts["plain-56"]
     assert "--only plain-20\n" in texts["plain-20"]
@@ -178,7 +179,7 @@ def test_a_cell_without_runs_says_how_to_fill_it() -> None:
 
 
 def test_the_papers_number_says_where_it_stands_and_what_others_report() -> None:
-    table = next(cifar_depth.page({}, PAPER, {}).tables)
+    table = next(cifar_depth.page(Found({}, ()), PAPER).tables)
     cell = next(row[2] for row in table.rows if row[0].text == "ResNet-56")
     assert cell.manifest
     text = whole(cell.manifest.parts())

@@ -14,9 +14,11 @@ from slurm_site import Site, Table
 from bench.cluster import launch
 from bench.cluster.launch import Launch, Planned
 from bench.compute import job
+from bench.compute.context import Context
 from bench.runs.folder import RunFolder
 from bench.runs.spec import RunSpec
 from bench.studies import cifar_depth
+from bench.training.source import Source
 from models.arch import parse_arch
 from slurm.profile import report_profile
 
@@ -46,14 +48,14 @@ def test_two_nodes_train_what_one_process_trains_in_ghost_batches(
     values = {"nodes": 2, "tasks_per_node": 1, "gpus": 0, "cpus": 1, "mem": "1500M", "time": "10", "setup": lines}
     profile = launch.resolve(launch.load_profile("cpu"), "imagenet", values)
     page = ("--table", "complexity", "--report", "--tables", str(tmp_path))
-    order = Launch("cifar_depth", study.results, job.Source(tmp_path), False, page, report_profile(profile))
+    order = Launch("cifar_depth", study.results, Source(tmp_path), False, page, report_profile(profile))
     launch.send([Planned("imagenet", profile, ((spec,),))], order, launch.ask_site())
     folder = RunFolder(study.results, spec.run_id)
     study.site.wait("the result", lambda: folder.finished() or not study.tasks())
     logs = "".join(path.read_text() for path in study.results.glob("slurm/*/1/*.err"))
     assert folder.finished(), logs
 
-    job.run(spec, tmp_path / "alone", job.Source(tmp_path))
+    job.run(spec, Context(tmp_path / "alone", Source(tmp_path)))
     alone, together = weights(tmp_path / "alone", spec), weights(study.results, spec)
     trained = [name for name in alone if "running" not in name and "num_batches" not in name]
     assert max(float((alone[name] - together[name]).abs().max()) for name in trained) < 1e-6
@@ -61,7 +63,7 @@ def test_two_nodes_train_what_one_process_trains_in_ghost_batches(
     assert folder.read_result().train_error == one.train_error
 
     whole = spec_of(None)  # and it is the groups that make it so
-    job.run(whole, tmp_path / "alone", job.Source(tmp_path))
+    job.run(whole, Context(tmp_path / "alone", Source(tmp_path)))
     other = weights(tmp_path / "alone", whole)
     assert max(float((alone[name] - other[name]).abs().max()) for name in trained) > 1e-3
 

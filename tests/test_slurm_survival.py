@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -168,30 +166,3 @@ def test_a_run_that_needs_several_time_limits_is_done_in_the_end(long_run: Table
     assert stops(long_run) == facts["restarts"]
     long_run.wait_until_empty()
     assert "ResNet-110" in (long_run.tables / "cifar_depth.smoke.md").read_text()
-
-
-def test_told_is_passed_on_to_children() -> None:
-    """Two runs in one task: what Slurm tells the task reaches both processes."""
-    script = (
-        "import multiprocessing, os, signal, sys, time\n"
-        "from bench.cluster.task import Told\n"
-        "def child():\n"
-        "    told = Told()\n"
-        "    while not told.stop(): time.sleep(0.05)\n"
-        "    sys.exit(7)\n"
-        "if __name__ == '__main__':\n"
-        "    told = Told()\n"
-        "    told.children = [multiprocessing.get_context('fork').Process(target=child) for _ in range(2)]\n"
-        "    [c.start() for c in told.children]\n"
-        "    print('ready', flush=True)\n"
-        "    [c.join() for c in told.children]\n"
-        "    print([c.exitcode for c in told.children], told.time_is_up)\n"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    assert process.stdout
-    process.stdout.readline()
-    subprocess.run(["sleep", "0.5"], check=True)
-    process.send_signal(signal.SIGUSR2)
-    assert process.communicate(timeout=30)[0].strip() == "[7, 7] True"

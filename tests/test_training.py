@@ -18,8 +18,8 @@ from conftest import ROOT
 from torch import nn
 
 from bench.compute import heartbeat, job
+from bench.compute.context import Context
 from bench.compute.heartbeat import Attempt
-from bench.compute.job import Source
 from bench.errors import Busy, Interrupted, UserError
 from bench.images import memory
 from bench.runs.finished import finished_runs
@@ -30,6 +30,7 @@ from bench.studies import cifar_depth as study
 from bench.training import loop
 from bench.training.feed import MemoryFeed
 from bench.training.schedule import learning_rate
+from bench.training.source import Source
 from models.arch import Arch
 
 CPU = torch.device("cpu")
@@ -100,7 +101,7 @@ def test_the_two_forms_of_momentum_part_after_a_change_of_rate(tmp_path: Path) -
     for form in ("caffe", "pytorch"):
         run = spec(momentum_form=form)
         folder = RunFolder(tmp_path, run.run_id)
-        loop.train(run, folder, MemoryFeed(run.cifar, dataset, CPU), CPU)
+        loop.train(run, loop.Session(folder, MemoryFeed(run.cifar, dataset, CPU)))
         ends.append(weights(folder)["conv1.weight"])
     assert not torch.equal(*ends)
 
@@ -118,12 +119,14 @@ def test_an_interrupted_run_ends_with_the_same_bits(tmp_path: Path, warmup_lr: f
     run = spec(seed=5, warmup_lr=warmup_lr, warmup_window=4)
     dataset = memory.digits()
     whole, parts = RunFolder(tmp_path / "whole", run.run_id), RunFolder(tmp_path / "parts", run.run_id)
-    expected = loop.train(run, whole, MemoryFeed(run.cifar, dataset, CPU), CPU)
+    expected = loop.train(run, loop.Session(whole, MemoryFeed(run.cifar, dataset, CPU)))
     stops = iter([False] * 6 + [True] + [False] * 8 + [True] + [False] * 100)
     interrupted = 0
     while True:
         try:
-            found = loop.train(run, parts, MemoryFeed(run.cifar, dataset, CPU), CPU, should_stop=lambda: next(stops))
+            found = loop.train(
+                run, loop.Session(parts, MemoryFeed(run.cifar, dataset, CPU), should_stop=lambda: next(stops))
+            )
             break
         except Interrupted:
             interrupted += 1
@@ -145,7 +148,7 @@ def test_another_seed_ends_elsewhere(tmp_path: Path) -> None:
     for seed in (0, 1):
         run = spec(seed)
         folder = RunFolder(tmp_path, run.run_id)
-        loop.train(run, folder, MemoryFeed(run.cifar, dataset, CPU), CPU)
+        loop.train(run, loop.Session(folder, MemoryFeed(run.cifar, dataset, CPU)))
         ends.append(weights(folder)["conv1.weight"])
     assert not torch.equal(*ends)
 
@@ -160,11 +163,13 @@ import sys, torch
 from pathlib import Path
 sys.path[:0] = [{root!r}, {tests!r}]
 from bench.compute import job
-from bench.training import saving
+from bench.compute.context import Context
+from bench.training import checkpoint_interval
+from bench.training.source import Source
 from test_training import run_to_kill
 torch.set_num_threads(1)
-saving.CHECKPOINT_SECONDS = 0.0
-job.run(run_to_kill(), Path({results!r}), job.Source(Path(".")))
+checkpoint_interval.CHECKPOINT_SECONDS = 0.0
+job.run(run_to_kill(), Context(Path({results!r}), Source(Path("."))))
 """
 
 
@@ -196,7 +201,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path: Pat
 
 def test_a_diverging_run_ends_with_that_state(tmp_path: Path) -> None:
     run = spec(lr=1e30)
-    path = job.run(run, tmp_path, Source(Path()))
+    path = job.run(run, Context(tmp_path, Source(Path())))
     result = RunFolder(tmp_path, path.name).read_result()
     assert result.status == "diverged"
     assert result.test_error is None
@@ -207,11 +212,11 @@ def test_a_diverging_run_ends_with_that_state(tmp_path: Path) -> None:
 def test_a_finished_run_is_not_run_again_unless_forced(tmp_path: Path) -> None:
     run = spec()
     folder = RunFolder(tmp_path, run.run_id)
-    job.run(run, tmp_path, Source(Path()))
+    job.run(run, Context(tmp_path, Source(Path())))
     before = folder.result.stat().st_mtime_ns
-    job.run(run, tmp_path, Source(Path()))
+    job.run(run, Context(tmp_path, Source(Path())))
     assert folder.result.stat().st_mtime_ns == before
-    job.run(run, tmp_path, Source(Path()), force=True)
+    job.run(run, Context(tmp_path, Source(Path()), force=True))
     assert folder.result.stat().st_mtime_ns > before
 
 
@@ -221,7 +226,7 @@ def test_a_failing_run_keeps_its_log(tmp_path: Path) -> None:
 
     run = spec()
     with pytest.raises(ZeroDivisionError):
-        job.run(run, tmp_path, Source(Path()), on_report=broken)
+        job.run(run, Context(tmp_path, Source(Path()), on_report=broken))
     assert "ZeroDivisionError: as planned" in RunFolder(tmp_path, run.run_id).log.read_text()
     assert not RunFolder(tmp_path, run.run_id).finished()
 
@@ -230,20 +235,20 @@ def test_a_failing_run_keeps_its_log(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path, cut: int) -> None:
     run = spec()
     folder = RunFolder(tmp_path, run.run_id)
-    loop.train(run, folder, MemoryFeed(run.cifar, memory.digits(), CPU), CPU)
+    loop.train(run, loop.Session(folder, MemoryFeed(run.cifar, memory.digits(), CPU)))
     folder.checkpoint.write_bytes(folder.checkpoint.read_bytes()[:cut])
     with pytest.raises(UserError, match=r"checkpoint\.pt is damaged .*: move it away"):
-        loop.train(run, folder, MemoryFeed(run.cifar, memory.digits(), CPU), CPU)
+        loop.train(run, loop.Session(folder, MemoryFeed(run.cifar, memory.digits(), CPU)))
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
     one, two = spec(0), spec(1)
-    loop.train(one, RunFolder(tmp_path, one.run_id), MemoryFeed(one.cifar, memory.digits(), CPU), CPU)
+    loop.train(one, loop.Session(RunFolder(tmp_path, one.run_id), MemoryFeed(one.cifar, memory.digits(), CPU)))
     target = RunFolder(tmp_path, two.run_id)
     target.path.mkdir()
     os.replace(RunFolder(tmp_path, one.run_id).checkpoint, target.checkpoint)
     with pytest.raises(UserError, match="is a checkpoint of another run"):
-        loop.train(two, target, MemoryFeed(two.cifar, memory.digits(), CPU), CPU)
+        loop.train(two, loop.Session(target, MemoryFeed(two.cifar, memory.digits(), CPU)))
 
 
 def feed_that_takes(monkeypatch: pytest.MonkeyPatch, seconds: float, at: int) -> type[MemoryFeed]:
@@ -274,9 +279,16 @@ def test_speed_and_time_left_do_not_count_the_first_iteration(
     if begun:
         stops = iter([False, False, True])
         with pytest.raises(Interrupted):
-            loop.train(run, folder, slow(run.cifar, dataset, CPU), CPU, should_stop=lambda: next(stops))
+            loop.train(run, loop.Session(folder, slow(run.cifar, dataset, CPU), should_stop=lambda: next(stops)))
     said: dict[int, loop.Report] = {}
-    loop.train(run, folder, slow(run.cifar, dataset, CPU), CPU, lambda report: said.update({report.iteration: report}))
+
+    def note(report: loop.Report) -> None:
+        said[report.iteration] = report
+
+    loop.train(
+        run,
+        loop.Session(folder, slow(run.cifar, dataset, CPU), on_report=note),
+    )
     first = 4 if begun else 1
     assert said[first].seconds_left is None
     for iteration in (first + 1, 10, 29):
@@ -291,8 +303,17 @@ def test_speed_and_time_left_soon_forget_that_a_run_was_held(tmp_path: Path, mon
     run = spec(evaluate_every=10)
     folder = RunFolder(tmp_path, run.run_id)
     said: dict[int, loop.Report] = {}
+
+    def note(report: loop.Report) -> None:
+        said[report.iteration] = report
+
     loop.train(
-        run, folder, held(run.cifar, memory.digits(), CPU), CPU, lambda report: said.update({report.iteration: report})
+        run,
+        loop.Session(
+            folder,
+            held(run.cifar, memory.digits(), CPU),
+            on_report=note,
+        ),
     )
     assert said[15].seconds_left == 15 * (3_600 + 13 * 2) / 14, "it may go on like that"
     for iteration in (16, 20, 29):
@@ -306,7 +327,10 @@ def test_a_stopped_run_says_how_far_it_has_come(tmp_path: Path) -> None:
     run = spec()
     for iteration in (1, 2):
         with pytest.raises(Interrupted, match=f"stopped at iteration {iteration}"):
-            job.run(run, tmp_path, Source(Path()), should_stop=lambda: True, attempt=Attempt("task", iteration, "1"))
+            job.run(
+                run,
+                Context(tmp_path, Source(Path()), should_stop=lambda: True, attempt=Attempt("task", iteration, "1")),
+            )
         beat = heartbeat.read(RunFolder(tmp_path, run.run_id))
         assert beat
         assert (beat.state, beat.iteration, beat.iterations) == ("stopped", iteration, 30)
@@ -315,8 +339,8 @@ def test_a_stopped_run_says_how_far_it_has_come(tmp_path: Path) -> None:
 def test_a_run_is_held_by_one_process(tmp_path: Path) -> None:
     run = spec()
     with RunFolder(tmp_path, run.run_id).locked(), pytest.raises(Busy, match=f"worked on by process {os.getpid()}"):
-        job.run(run, tmp_path, Source(Path()))
-    job.run(run, tmp_path, Source(Path()))
+        job.run(run, Context(tmp_path, Source(Path())))
+    job.run(run, Context(tmp_path, Source(Path())))
 
 
 def test_validation_selects_nothing_but_is_reported(cifar10_folder: Path, tmp_path: Path) -> None:
@@ -326,7 +350,7 @@ def test_validation_selects_nothing_but_is_reported(cifar10_folder: Path, tmp_pa
     whole = memory.load("cifar10", cifar10_folder, "val45k")
     assert whole.validation is not None
     few = memory.Dataset(whole.train[:2_000], whole.test[:500], whole.validation[:500])
-    result = loop.train(run, RunFolder(tmp_path, run.run_id), MemoryFeed(run.cifar, few, CPU), CPU)
+    result = loop.train(run, loop.Session(RunFolder(tmp_path, run.run_id), MemoryFeed(run.cifar, few, CPU)))
     points = RunFolder(tmp_path, run.run_id).read_metrics()
     assert result.test_error == points[-1]["test_error"]
     assert result.validation_error == points[-1]["validation_error"]
@@ -347,8 +371,8 @@ def test_what_batch_norm_is_tested_with_changes_no_weight(tmp_path: Path) -> Non
         if stop > 0:
             stops = iter([False] * stop + [True])
             with pytest.raises(Interrupted):
-                loop.train(run, folder, MemoryFeed(run.cifar, dataset, CPU), CPU, should_stop=lambda: next(stops))  # noqa: B023
-        loop.train(run, folder, MemoryFeed(run.cifar, dataset, CPU), CPU)
+                loop.train(run, loop.Session(folder, MemoryFeed(run.cifar, dataset, CPU), should_stop=stops.__next__))
+        loop.train(run, loop.Session(folder, MemoryFeed(run.cifar, dataset, CPU)))
         folders.append(folder)
     moving, recomputed, resumed = ([(p["train_loss"], p["test_error"]) for p in f.read_metrics()] for f in folders)
     assert [loss for loss, _ in moving] == [loss for loss, _ in recomputed]

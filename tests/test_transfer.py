@@ -27,10 +27,10 @@ from test_imagenet import spec as image_spec
 
 from bench import run
 from bench.cluster.status import survey
-from bench.command.options import parse
-from bench.command.plan import cifar_depth
+from bench.command.parse import parse
+from bench.command.tables import TABLES
 from bench.compute import job
-from bench.compute.job import Source
+from bench.compute.context import Context
 from bench.errors import Interrupted, UserError
 from bench.exchange import bundle, merge, validate, validate_checkpoint
 from bench.exchange.validate import EVALUATION
@@ -38,6 +38,7 @@ from bench.files import read_json, write_json
 from bench.runs.folder import RunFolder
 from bench.runs.scores import Evaluation, Score, evaluations, read_scores, write_evaluation
 from bench.runs.spec import RunSpec
+from bench.training.source import Source
 
 STUDY = (
     "--table", "cifar_depth", "--schedule", "short", "--dataset", "digits", "--only", "resnet-8-A",
@@ -61,7 +62,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 
 def specs(*arguments: str) -> tuple[RunSpec, ...]:
-    return cifar_depth(parse(arguments or TWO))
+    return TABLES["cifar_depth"].plan(parse(arguments or TWO)).specs
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -112,7 +113,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
             return len(folder.read_metrics()) >= points
 
         with pytest.raises(Interrupted):
-            job.run(spec, folders[points], Source(Path()), should_stop=enough)
+            job.run(spec, Context(folders[points], Source(Path()), should_stop=enough))
     return folders
 
 
@@ -197,7 +198,7 @@ def test_mistakes(capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments:
 
 def test_a_run_that_diverged_is_a_result_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (spec,) = specs(*STUDY[:-3], "lr=1e30", "drops=20,30", "iterations=40", "evaluate_every=10")
-    job.run(spec, tmp_path / "there", Source(Path()))
+    job.run(spec, Context(tmp_path / "there", Source(Path())))
     do("--import", packed(tmp_path / "there", tmp_path), "--results", tmp_path / "here")
     result = RunFolder(tmp_path / "here", spec.run_id).read_result()
     assert (result.status, result.iterations) == ("diverged", 10)
@@ -214,7 +215,7 @@ def test_an_imagenet_run_takes_its_scores_along_and_tests_of_weights(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     images = data_set(shared, tmp_path / "images", 16)
     one, there, here = image_spec(images, iterations=2, drops=(1,)), tmp_path / "there", tmp_path / "here"
-    job.run(one, there, Source(images, workers=0))
+    job.run(one, Context(there, Source(images, workers=0)))
     scores = {"10-crop": Score(11, 3, 50), "1-crop": Score(12, None, 50)}
     write_evaluation(there / "weights" / "net.pt--1-" / EVALUATION, Evaluation("net.pt (1)", "imagenet-x", "", scores))
     path = packed(there, tmp_path)
@@ -637,7 +638,7 @@ def test_the_same_run_with_another_result_is_refused_and_named(
 ) -> None:
     """It was run again there: the same errors, other seconds. The other run is taken."""
     results = tmp_path / "results"
-    job.run(specs()[0], results, Source(Path()))
+    job.run(specs()[0], Context(results, Source(Path())))
     before = content(results)
     do("--import", made.bundle, "--results", results, status=1)
     said = capsys.readouterr()
@@ -699,7 +700,7 @@ def test_what_was_begun_here_goes_on_with_what_comes(
 
     ended = tmp_path / "ended"
     shutil.copytree(begun[3], ended)
-    job.run(spec, ended, Source(Path()))
+    job.run(spec, Context(ended, Source(Path())))
     path = tmp_path / "ended.zip"
     do("--export", path, "--results", ended)  # without its checkpoint
     do("--import", path, "--results", results)
@@ -805,7 +806,7 @@ def test_kill_9_in_mid_import(made: Made, begun: dict[int, Path], tmp_path: Path
     (spec,) = specs(*STUDY)
     ended = tmp_path / "ended"
     shutil.copytree(begun[2], ended)
-    job.run(spec, ended, Source(Path()))
+    job.run(spec, Context(ended, Source(Path())))
     shutil.copytree(made.second.path, ended / made.second.run_id)
     path = packed(ended, tmp_path)
     wanted = {n: d for n, d in content(ended).items() if Path(n).name in {*RECORDS, "checkpoint.pt"}}

@@ -17,8 +17,10 @@ from conftest import ROOT
 from bench.command import tables
 from bench.command.pages import MEASURED
 from bench.compute import job
+from bench.compute.context import Context, Source
 from bench.errors import Interrupted, UserError
 from bench.report.render import markdown
+from bench.report.sections.runs import Found
 from bench.runs import upgrades
 from bench.runs.finished import finished_runs
 from bench.runs.folder import RunFolder, read_spec
@@ -42,7 +44,7 @@ def grown(folder: Path) -> Path:
     for name in ("README.md", "REPRODUCE.md"):
         shutil.copy(ROOT / name, folder)
     (diff,) = re.findall(
-        r"```diff\n(--- a/bench/runs/spec.py\n.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL
+        r"```diff\n(--- a/bench/runs/spec\.py\n.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL
     )
     subprocess.run(["git", "apply", "-"], input=diff, text=True, cwd=folder, check=True, capture_output=True)
     field = '    stride_in: Literal["1x1", "3x3"] = "1x1"\n'
@@ -126,9 +128,9 @@ def test_a_run_that_stands_half_way_goes_on_in_the_next_version(project: Path, t
     arch = Arch("cifar", 8, "A")
     recipe = replace(cifar_depth.recipe(arch, "smoke", "digits"), iterations=12, drops=(6, 9), evaluate_every=4)
     spec, stops = RunSpec(arch, recipe, "digits", 0), iter([False] * 6 + [True])
-    job.run(spec, tmp_path / "whole", job.Source(Path()))
+    job.run(spec, Context(tmp_path / "whole", Source(Path())))
     with pytest.raises(Interrupted):
-        job.run(spec, tmp_path / "parts", job.Source(Path()), should_stop=lambda: next(stops))
+        job.run(spec, Context(tmp_path / "parts", Source(Path()), should_stop=lambda: next(stops)))
     folder = RunFolder(tmp_path / "parts", spec.run_id)
     assert folder.checkpoint.exists()
     words = (*SMALL, "--set", "iterations=12", "drops=6,9", "evaluate_every=4")
@@ -223,9 +225,9 @@ def test_folders_that_cannot_be_read_are_named_and_left_out(tmp_path: Path) -> N
 
 def test_a_table_without_runs_says_nothing_of_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     damaged(tmp_path)
-    material = tables.Material(finished_runs(tmp_path), MEASURED, tmp_path, {})
+    found = Found(finished_runs(tmp_path), (tmp_path, MEASURED))
     assert "left out: " in capsys.readouterr().err
-    one, other = (markdown.render(tables.pages([name], material)[0]) for name in ("third_party", "claims"))
+    one, other = (markdown.render(tables.pages([name], found)[0]) for name in ("third_party", "claims"))
     assert "left out**" not in one
     assert "left out**" in other
 

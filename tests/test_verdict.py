@@ -13,16 +13,19 @@ import pytest
 from conftest import ROOT
 from scipy import stats
 
-from bench.report.sections.runs import other_images
-from bench.report.tables import cifar_depth, imagenet
+from bench.report.render import markdown
+from bench.report.sections import imagenet
+from bench.report.sections.runs import Found, other_images
+from bench.report.tables import cifar_depth
 from bench.report.tables.cifar_depth import judge
 from bench.runs.finished import finished_runs
 from bench.runs.folder import RunFolder, read_spec
 from bench.runs.scores import Score, write_scores
 from bench.runs.spec import RunSpec
+from bench.studies import calibration
 from bench.studies.imagenet import STUDIES
 from bench.studies.variant import PAPER, ImageNetVariant, Variant
-from bench.verdicts import published
+from bench.verdicts import hypothesis, numbers, published
 from bench.verdicts.numbers import (
     ERROR_WORDS,
     best_of,
@@ -356,7 +359,7 @@ def test_the_page_shows_every_part_of_a_verdict(tmp_path: Path) -> None:
     for seed, test_error in enumerate([6.5, 6.6, 6.9, 6.8, 6.4]):
         record(tmp_path, PAPER.spec(Arch("cifar", 110, "A"), seed), test_error)
     record(tmp_path, PAPER.spec(Arch("cifar", 20, "A"), 0), 9.3)
-    page = cifar_depth.render(finished_runs(tmp_path), PAPER, {})
+    page = markdown.render(cifar_depth.page(Found(finished_runs(tmp_path), ()), PAPER))
     mean, best = cells(page, "ResNet-110"), cells(page, "ResNet-110, best of 5")
     assert mean[2:7] == ["6.61 ± 0.16", "mean of 5 runs", "6.64 ± 0.21", "5", other_images([6.64], 10_000)]
     assert mean[9:11] == ["+0.03 [-0.24, +0.30]", "match"]
@@ -378,9 +381,26 @@ def test_the_pages_of_imagenet_show_it_too(tmp_path: Path) -> None:
     spec = next(spec for spec in variant.specs() if spec.arch.depth == 50)
     folder = record(tmp_path, spec, 25.0)
     write_scores(folder.evaluation, {"10-crop": Score(11_500, 3_300, 50_000)})
-    page = imagenet.render(finished_runs(tmp_path), variant, [])
+    page = markdown.render(imagenet.page(Found(finished_runs(tmp_path), (tmp_path,)), variant))
     found = cells(page, "ResNet-50 B")
     assert found[1:5] == ["22.85", "23.00", other_images([23.0], 50_000), "+0.15 [-0.29, +0.59]"]
     assert found[5].startswith("match[^")
     assert found[6:10] == ["6.71", "6.60", other_images([6.6], 50_000), "-0.11 [-0.55, +0.33]"]
     assert "50,000 images leave 21.07 to 21.79 at 21.43 % and 5.51 to 5.92 at 5.71 %." in page
+
+
+def test_facts_of_the_verdicts_stand_once() -> None:
+    """The paper's spread is read from its numbers, and simulated as the true one; three runs are three everywhere."""
+    assert published.papers_spread() == 0.16 == calibration.SPREADS[0]
+    assert pytest.approx(hypothesis.ALPHA) == 1 - numbers.CONFIDENCE
+
+
+def test_a_further_run_lies_within_reach() -> None:
+    """Two equal means of three runs and of one: the prediction interval is the one of Student's test of their difference."""
+    ours = [8.6, 8.75, 8.9]
+    reach = numbers.reach_of_a_run(ours)
+    for further, inside in ((8.75 + reach - 1e-6, True), (8.75 + reach + 1e-6, False)):
+        p = 2 * stats.t.sf((further - 8.75) / (0.15 * math.sqrt(1 + 1 / 3)), 2)
+        assert (p > 0.05) == inside
+    verdict = judge_errors(RUN, ours)
+    assert verdict.half_width == pytest.approx(reach)

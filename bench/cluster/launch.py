@@ -11,24 +11,20 @@ from typing import Any
 from bench.cluster import snapshot, submissions
 from bench.cluster.submissions import SentArray, Submission
 from bench.cluster.task import Work, report, work
-from bench.compute.job import Source
+from bench.compute.context import Context
 from bench.device.environment import ENVIRONMENT
 from bench.errors import UserError
 from bench.measure.counts.estimate import Estimate, Estimator
 from bench.runs.spec import Spec
+from bench.training.source import Source
 from models.arch import Arch
 from slurm import array, profile, site
 from slurm.array import Array
 from slurm.profile import ClusterProfile, Profile, ProfileError
 from slurm.site import NoSlurm, Site
 
-SHAPES: dict[str, dict[str, Any]] = {
-    "cifar": {},
-    "deep": {"mem": "16G"},
-    "imagenet": {"tasks_per_node": 8, "cpus": 12, "mem": "250G", "time": "1-00:00:00", "parallel": 8},
-    "report": {},
-}
-"""Resource shape -> what its tasks need beyond a profile's defaults; [shape.NAME] in a profile overrides it."""
+SHAPES = ("cifar", "deep", "imagenet", "report")
+"""Resource shapes. What a task of each needs beyond others stands in the profile `default`; any profile overrides it."""
 DEEP = 1000
 """Layers from which a CIFAR net is of the shape `deep`."""
 
@@ -91,7 +87,7 @@ def arrange(
 def resolve(chosen: Profile, shape: str, overrides: Mapping[str, Any]) -> ClusterProfile:
     """The resources of a shape. Raises UserError."""
     try:
-        return chosen.shape(shape, SHAPES[shape], overrides)
+        return chosen.shape(shape, load_profile("default").shapes.get(shape, {}), overrides)
     except ProfileError as error:
         raise UserError(f"--cluster slurm: {error}") from error
 
@@ -229,9 +225,7 @@ def _send_report(sent: Submission, launch: Launch, folder: Path, code: Path) -> 
 def _work(task: Sequence[Spec], planned: Planned, launch: Launch, comment: str) -> Work:
     return Work(
         specs=tuple(task),
-        results=launch.results,
-        source=launch.source,
-        force=launch.force,
+        context=Context(launch.results, launch.source, launch.force),
         requeue=planned.profile.preemption == "requeue",
         cpus=planned.profile.cpus,
         comment=comment,

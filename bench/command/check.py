@@ -9,10 +9,9 @@ import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from bench import studies
-from bench.command import pages
+from bench.command import pages, report
+from bench.command import tables as register
 from bench.command.options import Options
-from bench.command.pages import MEASURED
 from bench.exchange import validate
 from bench.exchange.validate import Unsound
 from bench.runs.folder import RunFolder
@@ -29,17 +28,17 @@ SHOWN = 120
 
 def check(options: Options) -> int:
     """Print a line for each fault of these tables. Returns the exit status: 0, or 1 where there are some."""
-    if lines := list(measured(MEASURED)):
+    if lines := list(measured(pages.MEASURED)):
         return _say("tables/measured is not what --publish has put there", lines)  # nothing can be rendered from it
     lines = [*_counts()] if "complexity" in options.table else []
     with tempfile.TemporaryDirectory() as scratch:
         expected = Path(scratch)
-        written = [path.relative_to(expected) for path in pages.write(options.table, MEASURED, expected)]
+        written = [path.relative_to(expected) for path in report.write(options.table, pages.MEASURED, expected)]
         for path in sorted(written):
             lines += differences(expected / path, options.tables / path)
         lines += _strays(options.tables, {str(path) for path in written}, options.table)
     if "cifar_depth" in options.table:
-        for document, text in pages.documents(MEASURED).items():
+        for document, text in pages.documents(pages.MEASURED).items():
             lines += _text_differs(document, text, document.read_text())
     return _say("what is committed is not what tables/measured gives", lines)
 
@@ -111,7 +110,7 @@ def _strays(tables: Path, written: Collection[str], names: Collection[str]) -> l
         name = path.relative_to(tables)
         if path.is_dir() or name.parts[0] in OF_PEOPLE or any(map(path.match, UNCOMMITTED)) or str(name) in written:
             continue
-        if path.name.split(".")[0] in names or set(names) >= studies.TABLES.keys():
+        if path.name.split(".")[0] in names or set(names) >= register.TABLES.keys():
             lines.append(f"{path}: no results in tables/measured give this page")
     return lines
 
@@ -123,7 +122,7 @@ def _counts() -> Iterator[str]:
     from bench.studies.complexity import ARCHS
 
     counts = {arch.name: measure(arch) for arch in ARCHS}
-    yield from complexity.regressions(counts, complexity.load(MEASURED / "complexity.json"))
+    yield from complexity.regressions(counts, complexity.load(pages.MEASURED / "complexity.json"))
 
 
 def measured(folder: Path) -> Iterator[str]:
@@ -134,7 +133,7 @@ def measured(folder: Path) -> Iterator[str]:
                 yield from _folder(weights, (validate.EVALUATION,))
         elif path.is_dir():
             yield from _folder(path, [name for name in validate.FILES if name != validate.CHECKPOINT])
-        elif path.suffix != ".json" or path.name.split(".")[0] not in studies.TABLES:
+        elif path.suffix != ".json" or path.name.split(".")[0] not in register.TABLES:
             yield f"{path}: of no table"
 
 
@@ -149,7 +148,7 @@ def _folder(path: Path, allowed: Collection[str]) -> Iterator[str]:
     try:
         if path.parent.name == "weights":
             validate.evaluation(path / validate.EVALUATION)
-        elif not pages.shown_by(validate.read(RunFolder(path.parent, path.name)).spec):
+        elif not register.shown_by(validate.read(RunFolder(path.parent, path.name)).spec):
             yield f"{path}: no table shows this run"
     except Unsound as error:
         yield f"{path}: {error}"

@@ -1,8 +1,4 @@
-"""Pages and figures as files. What is committed comes from tables/measured alone, and `write` writes all of it.
-
-What a table shows is said in bench/command/tables.py. `--publish` calls `write` to write it and `--check` to compare, so that
-a table needs no check of its own.
-"""
+"""Pages and figures as files, and the documents of which a part is generated."""
 
 from __future__ import annotations
 
@@ -10,14 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import studies
-from bench.command import plan
 from bench.errors import UserError
 from bench.files import write_bytes, write_text
-from bench.runs.derived import Extension, GradientRun, Responses, SurfacePart
-from bench.runs.finished import finished_runs, without_damaged
+from bench.runs.finished import finished_runs
 from bench.runs.provenance import ROOT
-from bench.runs.spec import RunSpec, Spec
 
 if TYPE_CHECKING:
     from bench.report.page import Page
@@ -43,34 +35,16 @@ def put(page: Page, tables: Path) -> list[Path]:
     return [tables / f"{page.name}.md", *drawn]
 
 
-def write(names: Iterable[str], measured: Path, tables: Path) -> list[Path]:
-    """Write all that is committed of these tables; returns the paths."""
-    from bench.command import tables as contents
-
-    def make() -> list[Path]:
-        material = contents.Material(finished_runs(measured), measured, measured, {})
-        return [path for page in contents.pages(names, material) for path in put(page, tables)]
-
-    return without_damaged(make)
+def show(page: Page, tables: Path, text: str) -> None:
+    """Write a page and print what of it fits a terminal."""
+    written = put(page, tables)
+    print(text)
+    print("wrote " + ", ".join(map(str, written)))
 
 
 def present(tables: Path) -> set[tuple[str, int, int]]:
     """The pages in a folder, each as it is now: one that is written anew is another."""
     return {(path.name, path.stat().st_ino, path.stat().st_mtime_ns) for path in tables.glob("*.md")}
-
-
-def write_report(results: Path, tables: Path) -> Path:
-    """Write report.html from all that is finished, of whichever table; returns its path."""
-    from bench.command import tables as contents
-    from bench.report.render import html
-
-    def make() -> None:
-        finished, logs = plan.load(results, MEASURED), plan.all_unfinished_logs(results)
-        pages = contents.pages(studies.TABLES, contents.Material(finished, MEASURED, results, logs))
-        write_text(tables / "report.html", html.render(pages, drawn_before(pages, tables, ROOT / "tables")))
-
-    without_damaged(make)
-    return tables / "report.html"
 
 
 def drawn_before(pages: Iterable[Page], *folders: Path) -> dict[str, Path]:
@@ -109,19 +83,3 @@ def documents(measured: Path) -> dict[Path, str]:
         except UserError as error:
             raise UserError(f"{document}: {error}") from None
     return documents
-
-
-def shown_by(spec: Spec) -> list[str]:
-    """The tables on whose pages a run stands, or what is done with its net."""
-    if isinstance(spec, Extension):
-        return ["constructed_solution"]
-    if isinstance(spec, SurfacePart):
-        return ["loss_surface"]
-    if isinstance(spec, Responses):
-        return ["layer_responses"]
-    if isinstance(spec, GradientRun):
-        return ["gradients"]
-    if not isinstance(spec, RunSpec):
-        return []
-    named = ["cifar_depth"] if spec.arch.family == "cifar" else []
-    return named + [name for name, study in studies.imagenet.STUDIES.items() if spec.arch in study.archs]

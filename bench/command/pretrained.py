@@ -61,7 +61,7 @@ def test(archs: Sequence[Arch], specs: Sequence[RunSpec], options: Options) -> N
 
 
 def _imagenet_arch(name: str | None) -> Arch:
-    from bench.report.tables.imagenet import arch_of
+    from bench.report.sections.imagenet import arch_of
 
     return arch_of(name or "")
 

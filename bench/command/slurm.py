@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock
@@ -14,16 +15,19 @@ from filelock import FileLock
 from bench.cluster import launch, status, submissions
 from bench.cluster.launch import Launch
 from bench.cluster.status import Standing, Survey
+from bench.cluster.submissions import Submission
 from bench.command.options import Options
 from bench.compute.job import format_duration
 from bench.errors import UserError
 from bench.files import write_probe
 from bench.measure.counts.estimate import Estimator
 from bench.runs.finished import FinishedRun
+from bench.runs.folder import RunFolder
 from bench.runs.spec import Spec
 from slurm import array, states
 from slurm.profile import report_profile
-from slurm.site import NoSlurm, call
+from slurm.site import MAX_ARRAY_SIZE, NoSlurm, call
+from slurm.states import TaskState
 
 POLL_SECONDS = 5.0
 """Between two looks at the queue with --wait."""
@@ -70,7 +74,7 @@ def _limit() -> int:
     try:
         return launch.ask_site().max_array_size
     except UserError:
-        return 1001  # a plan can be seen on a machine without Slurm; this is Slurm's default
+        return MAX_ARRAY_SIZE  # a plan can be seen on a machine without Slurm
 
 
 def _estimator(planned: Sequence[launch.Planned], finished: dict[str, FinishedRun]) -> Estimator:
@@ -94,24 +98,29 @@ def _to_send(specs: Sequence[Spec], results: Path, options: Options, say: bool) 
     survey = status.survey(specs, results)
     if survey.note and survey.in_state("unknown"):
         raise UserError(f"--cluster slurm: {survey.note}: what is queued cannot be told; give it again later")
+    wanted = _to_retry if options.slurm.retry else partial(_to_compute, force=options.force)
     by_id = {found.run_id: found for found in survey.standings}
-    chosen = []
-    for spec in specs:
-        found = by_id[spec.run_id]
-        if options.slurm.retry:
-            wanted = found.state in ("failed", "lost") and not found.diverged
-        else:
-            wanted = not found.under_way and (options.force or not _has_result(found))
-        if wanted:
-            chosen.append(spec)
-    counts = Counter(found.state for found in survey.standings)
-    words = ", ".join(f"{counts[state]} {state}" for state in status.STATES if counts[state])
-    print(f"{len(specs)} runs in {results}: {words}; {len(chosen)} to send")
+    chosen = [spec for spec in specs if wanted(by_id[spec.run_id])]
+    print(f"{len(specs)} runs in {results}: {_counts(survey)}; {len(chosen)} to send")
     diverged = [found for found in survey.standings if found.diverged]
     if options.slurm.retry and diverged:
         print(f"{len(diverged)} diverged: that is a result and would come out again; --force --only NET runs them anew")
     jobs = [(found.run_id, found.sent.array.job_id) for found in survey.standings if found.under_way and found.sent]
     return chosen, {run_id: job_id for run_id, job_id in jobs if job_id}
+
+
+def _to_retry(found: Standing) -> bool:
+    return found.state in ("failed", "lost") and not found.diverged
+
+
+def _to_compute(found: Standing, force: bool) -> bool:
+    return not found.under_way and (force or not _has_result(found))
+
+
+def _counts(survey: Survey) -> str:
+    """`2 done, 1 running`: the states in their order."""
+    counts = Counter(found.state for found in survey.standings)
+    return ", ".join(f"{counts[state]} {state}" for state in status.STATES if counts[state])
 
 
 def _has_result(found: Standing) -> bool:
@@ -128,8 +137,7 @@ def render(survey: Survey, total: int) -> str:
     """A line for each run, and the counts."""
     width = max((len(found.run_id) for found in survey.standings), default=0)
     lines = [f"{found.run_id:<{width}}  {found.state:<8} {_facts(found)}".rstrip() for found in survey.standings]
-    counts = Counter(found.state for found in survey.standings)
-    lines.append(f"{total} runs: " + ", ".join(f"{counts[s]} {s}" for s in status.STATES if counts[s]))
+    lines.append(f"{total} runs: {_counts(survey)}")
     if survey.note:
         lines.append(
             f"the scheduler cannot be asked from here ({survey.note}): states are what the runs themselves wrote"
@@ -168,8 +176,7 @@ def logs(specs: Sequence[Spec], options: Options) -> int:
         raise UserError(f"--logs {wanted} names {len(found)} runs of this table: choose from {names}")
     (one,) = found
     print(f"{one.run_id}: {one.state}{f', {one.why}' if one.why else ''}")
-    log = options.results.resolve() / one.run_id / "log.txt"
-    _print_end(log)
+    _print_end(RunFolder(options.results.resolve(), one.run_id).log)
     if one.sent and one.sent.array.job_id and one.state in ("failed", "lost"):
         _print_end(one.sent.array.stderr(one.sent.index))
     return 0
@@ -190,26 +197,42 @@ def cancel(table: str, specs: Sequence[Spec], options: Options) -> int:
         jobs: list[str] = []
         runs: list[str] = []
         for submission in submissions.read_all(results):
-            if submission.table != table:
-                continue
-            left, before = 0, len(runs)
-            for entry in submission.arrays:
-                active = {i: s for i in range(len(entry.tasks)) if (s := queue.get((entry.comment, i))) and s.active}
-                ours = {i: s for i, s in active.items() if ids & set(entry.tasks[i])}
-                left += len(active) - len(ours)
-                runs += [run_id for i in ours for run_id in entry.tasks[i]]
-                jobs += [entry.job_id or ""] if len(ours) == len(active) > 0 else [s.job_id for s in ours.values()]
-            waits = queue.get((f"{submission.stamp}.report", 0))
-            if waits and waits.active and not left:
-                jobs.append(waits.job_id)
-            if runs[before:]:
-                replace(submission, cancelled=(*submission.cancelled, *runs[before:])).write(results)
+            if submission.table == table:
+                of_this, ended = _to_cancel(submission, ids, queue)
+                jobs += of_this
+                runs += ended
+                if ended:
+                    replace(submission, cancelled=(*submission.cancelled, *ended)).write(results)
         if jobs:
             call("scancel", *jobs)
     except NoSlurm as error:
         raise UserError(f"--cancel: {error}: give it where the cluster can be reached") from error
     print(f"cancelled {len(runs)} runs" if runs else "nothing of this table is queued or running")
     return 0
+
+
+def _to_cancel(
+    submission: Submission, ids: Container[str], queue: Mapping[tuple[str, int], TaskState]
+) -> tuple[list[str], list[str]]:
+    """The jobs of a launch that scancel must end for the runs `ids`, and all runs that end with them.
+
+    An array is ended as one job where all that is left of it goes, and the report where nothing is left that it waits for.
+    """
+    jobs: list[str] = []
+    runs: list[str] = []
+    stays = False
+    for entry in submission.arrays:
+        active = {i: s for i in range(len(entry.tasks)) if (s := queue.get((entry.comment, i))) and s.active}
+        ours = [i for i in active if any(run_id in ids for run_id in entry.tasks[i])]
+        runs += [run_id for i in ours for run_id in entry.tasks[i]]
+        whole = len(ours) == len(active)
+        stays = stays or not whole
+        if ours:
+            jobs += [entry.job_id or ""] if whole else [active[i].job_id for i in ours]
+    report = queue.get((f"{submission.stamp}.report", 0))
+    if report and report.active and not stays:
+        jobs.append(report.job_id)
+    return jobs, runs
 
 
 def wait(table: str, specs: Sequence[Spec], options: Options) -> int:
@@ -249,8 +272,7 @@ class _Plain:
         self.last = ""
 
     def __call__(self, survey: Survey, total: int) -> None:
-        counts = Counter(found.state for found in survey.standings)
-        text = f"{total} runs: " + ", ".join(f"{counts[s]} {s}" for s in status.STATES if counts[s])
+        text = f"{total} runs: {_counts(survey)}"
         for found in survey.in_state("running"):
             if found.beat and found.beat.iterations:
                 text += f"; {found.run_id} {100 * found.beat.iteration // found.beat.iterations} %"

@@ -1,158 +1,130 @@
-"""The pages of every table, from all that is finished. A new table takes a function here and a line in PAGES."""
+"""The register of tables: whatever is said or done of all tables is derived from `TABLES`.
+
+A table that is filled by runs takes a module in bench/studies, one in bench/report/tables, and a line here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property, partial
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING
 
-from bench.measure.speed import records
-from bench.report.page import Page
-from bench.report.sections import gradient_rows
-from bench.report.sections.runs import Found, with_left_out
-from bench.report.tables import (
+from bench.command import measurements, plan
+from bench.command.fill import fill
+from bench.command.table import Table
+from bench.runs.derived import Extension, GradientRun, Responses, SurfacePart
+from bench.runs.spec import RunSpec, Spec
+from bench.studies import (
     calibration,
     cifar_depth,
-    claims,
     complexity,
     constructed_solution,
     gradients,
-    harness,
     imagenet,
     layer_responses,
-    loading,
     loss_surface,
-    third_party,
-    throughput,
     warmup,
 )
-from bench.runs.finished import FinishedRun
-from bench.runs.scores import evaluations
-from bench.studies.imagenet import STUDIES
-from bench.studies.variant import GRADIENTS_OF_PAPER, PAPER, ImageNetVariant, Variant
+
+if TYPE_CHECKING:
+    from bench.report.page import Page
+    from bench.report.sections.runs import Found
+
+ANY = frozenset(
+    {"table", "results", "tables", "dry_run", "report", "check", "export", "checkpoints", "publish", "force"}
+)
+"""Options that every table heeds."""
+RUNS = ANY | {
+    "cluster", "schedule", "seeds", "only", "dataset", "data", "download", "execution",
+    "profile", "partition", "account", "qos", "constraint", "nodes", "tasks_per_node", "gpus", "cpus", "mem", "time",
+    "parallel", "preemption", "signal_seconds", "setup", "pack", "wait", "status", "retry", "logs", "cancel",
+}  # fmt: skip
+"""Options of every table that runs fill."""
+CIFAR, IMAGENET = RUNS | {"set", "selection"}, RUNS | {"set", "skip_broken", "workers", "weights", "arch"}
 
 
-@dataclass(frozen=True)
-class Material:
-    """What pages are made of."""
-
-    finished: dict[str, FinishedRun]
-    measured: Path
-    """tables/measured."""
-    results: Path
-    """Where more lies that is not published, or the same folder again."""
-    logs: dict[str, str]
-    """Run id -> path of its log, of runs that were started and have no result."""
-
-    @cached_property
-    def found(self) -> Found:
-        """The same with what was done with the nets of runs."""
-        return Found(self.finished, (self.results, self.measured))
+def _imagenet(study: imagenet.Study, more: Iterable[str] = ()) -> Table:
+    shows: Callable[[Spec], bool] = lambda spec: isinstance(spec, RunSpec) and spec.arch in study.archs  # noqa: E731
+    return Table(study.name, study.title, IMAGENET.union(more), fill, plan.imagenet, shows)
 
 
-def pages(names: Iterable[str], material: Material) -> list[Page]:
+def _is(kind: type) -> Callable[[Spec], bool]:
+    return lambda spec: isinstance(spec, kind)
+
+
+def _of_cifar(spec: Spec) -> bool:
+    return isinstance(spec, RunSpec) and spec.arch.family == "cifar"
+
+
+_ALL = (
+    Table("complexity", complexity.TITLE, ANY, measurements.complexity),
+    Table("cifar_depth", cifar_depth.TITLE, CIFAR, fill, plan.depth_study, _of_cifar),
+    _imagenet(imagenet.STUDIES["imagenet_plain_vs_residual"]),
+    _imagenet(imagenet.STUDIES["imagenet_shortcuts"]),
+    _imagenet(imagenet.STUDIES["imagenet_multiscale"], ["ensemble"]),
+    Table("layer_responses", layer_responses.TITLE, CIFAR, fill, plan.of_study(layer_responses), _is(Responses)),
+    Table(
+        "constructed_solution",
+        constructed_solution.TITLE,
+        CIFAR,
+        fill,
+        plan.of_study(constructed_solution),
+        _is(Extension),
+    ),
+    Table("loss_surface", loss_surface.TITLE, CIFAR, fill, plan.of_study(loss_surface), _is(SurfacePart)),
+    Table("warmup", warmup.TITLE, CIFAR, fill, plan.of_study(warmup)),
+    Table("gradients", gradients.TITLE, RUNS, fill, plan.gradients, _is(GradientRun)),
+    Table(
+        "claims",
+        "The paper's sentences, each with a verdict: holds, contradicted, undecided, not run",
+        ANY | {"schedule", "seeds"},
+        measurements.claims,
+    ),
+    Table("calibration", calibration.TITLE, ANY, measurements.calibration),
+    Table(
+        "third_party",
+        "What other people's reproductions report beside the paper, each with its protocol",
+        ANY,
+        partial(measurements.committed, "it shows what others report"),
+    ),
+    Table(
+        "harness",
+        "What the harness itself costs: answers, submission, status, report, and a run beside training",
+        ANY,
+        partial(measurements.committed, "it shows what `make benchmarks` has measured"),
+    ),
+    Table(
+        "throughput",
+        "How fast the nets train and are tested, against the common loop and the machine's best",
+        ANY | {"data", "only", "execution"},
+        measurements.throughput,
+    ),
+    Table(
+        "loading",
+        "How many images a core makes ready for an ImageNet net, against the usual ways",
+        ANY,
+        partial(measurements.committed, "it shows what `make benchmarks` has measured"),
+    ),
+)
+TABLES: dict[str, Table] = {table.name: table for table in _ALL}
+"""Name -> table, in the order in which help and report have them."""
+
+
+def pages(names: Iterable[str], found: Found) -> list[Page]:
     """All pages of these tables, in order."""
-    folders = {material.results, material.measured}
+    from bench.report.sections.runs import with_left_out
+
     return [
-        page if name in WITHOUT_RUNS else with_left_out(page, *folders)
+        with_left_out(page, *found.folders) if _of_runs(TABLES[name]) else page
         for name in names
-        for page in PAGES[name](material)
+        for page in TABLES[name].pages(found)
     ]
 
 
-def _cifar_depth(material: Material) -> Iterator[Page]:
-    specs = [run.spec for run in material.finished.values() if run.spec.arch.family == "cifar"]
-    found = {Variant.of(spec) for spec in specs if not warmup.page_of(spec)}  # that table shows the others
-    for variant in _ordered(found):
-        yield cifar_depth.page(material.finished, variant, material.logs)
+def _of_runs(table: Table) -> bool:
+    return table.planner is not None or table.name == "claims"
 
 
-def _ordered(variants: set[Variant]) -> list[Variant]:
-    return [PAPER, *sorted(variants - {PAPER}, key=lambda variant: variant.name)]
-
-
-def _inside(
-    page: Callable[[Found, Variant], Page], variants: Callable[[Found], set[Variant]], material: Material
-) -> Iterator[Page]:
-    for variant in _ordered(variants(material.found)):
-        yield page(material.found, variant)
-
-
-def _gradients(material: Material) -> Iterator[Page]:
-    others = gradient_rows.variants(material.found) - {GRADIENTS_OF_PAPER}
-    for variant in (GRADIENTS_OF_PAPER, *sorted(others, key=lambda variant: variant.name)):
-        yield gradients.page(material.found, variant)
-
-
-def _imagenet(name: str, material: Material) -> Iterator[Page]:
-    study, others = STUDIES[name], evaluations(material.measured, material.results)
-    specs = [run.spec for run in material.finished.values() if run.spec.arch in study.archs]
-    paper = ImageNetVariant(study, "paper")
-    found = {ImageNetVariant.of(study, spec) for spec in specs} - {paper}
-    for variant in (paper, *sorted(found, key=lambda variant: variant.name)):
-        yield imagenet.page(
-            material.finished,
-            variant,
-            [each for each in others if each.note != "ensemble"],
-            [each for each in others if each.note == "ensemble"],
-        )
-
-
-def _claims(material: Material) -> Iterator[Page]:
-    if (path := material.measured / "complexity.json").exists():
-        folders = (material.results, material.measured)
-        yield claims.page(material.finished, complexity.load(path), folders)
-
-
-def _calibration(material: Material) -> Iterator[Page]:
-    if (path := material.measured / "calibration.json").exists():
-        yield calibration.page(calibration.load(path))
-
-
-def _complexity(material: Material) -> Iterator[Page]:
-    if (path := material.measured / "complexity.json").exists():
-        yield complexity.page(complexity.load(path), complexity.made(path))
-
-
-def _throughput(material: Material) -> Iterator[Page]:
-    machines = records.load(material.measured / "throughput.json")
-    for machine in records.load(material.results / "throughput.json"):
-        machines = records.merge(machines, machine)
-    yield throughput.page(machines)
-
-
-def _loading(material: Material) -> Iterator[Page]:
-    if (path := material.measured / "loading.json").exists():
-        yield loading.page(loading.load(path))
-
-
-def _harness(material: Material) -> Iterator[Page]:
-    if (path := material.measured / "harness.json").exists():
-        yield harness.page(harness.load(path), harness.load_overheads(path.with_name(harness.OVERHEAD)))
-
-
-def _third_party(_: Material) -> Iterator[Page]:
-    yield third_party.page()
-
-
-PAGES: dict[str, Callable[[Material], Iterator[Page]]] = {
-    "complexity": _complexity,
-    "cifar_depth": _cifar_depth,
-    **{name: partial(_imagenet, name) for name in STUDIES},
-    "layer_responses": partial(_inside, layer_responses.page, layer_responses.variants),
-    "constructed_solution": partial(_inside, constructed_solution.page, constructed_solution.variants),
-    "loss_surface": partial(_inside, loss_surface.page, loss_surface.variants),
-    "warmup": partial(_inside, warmup.page, warmup.variants),
-    "gradients": _gradients,
-    "claims": _claims,
-    "calibration": _calibration,
-    "third_party": _third_party,
-    "harness": _harness,
-    "throughput": _throughput,
-    "loading": _loading,
-}
-"""Table -> its pages. Their names begin with the table's."""
-
-WITHOUT_RUNS = {"complexity", "calibration", "third_party", "harness", "throughput", "loading"}
-"""Tables that are not made of runs."""
+def shown_by(spec: Spec) -> list[str]:
+    """The tables on whose pages a piece of work stands."""
+    return [table.name for table in TABLES.values() if table.shows(spec)]

@@ -10,7 +10,6 @@ import os
 import socket
 import time
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from bench.errors import UserError
@@ -18,7 +17,7 @@ from bench.files import convert, read_json, write_json
 from bench.runs.folder import RunFolder
 
 if TYPE_CHECKING:
-    from bench.training.loop import Report
+    from bench.training.report import Report
 
 SECONDS = 10.0
 """Between two beats."""
@@ -82,6 +81,17 @@ def read(folder: RunFolder) -> Beat | None:
         return None
 
 
+def has_begun(folder: RunFolder, attempt: Attempt | None) -> bool:
+    """Whether this task has begun the run: in an earlier attempt, or in this one."""
+    return attempt is not None and of_task(folder, attempt) is not None
+
+
+def of_task(folder: RunFolder, attempt: Attempt) -> Beat | None:
+    """The last heartbeat of a run, if it is of this task: of an earlier attempt, or of this one."""
+    beat = read(folder)
+    return beat if beat and beat.task == attempt.task else None
+
+
 class Heart:
     """Writes the heartbeats of one attempt at a run."""
 
@@ -139,12 +149,12 @@ def kind_of(error: BaseException) -> str:
 
 
 def _process_lives(pid: int) -> bool:
+    """Whether there is such a process on this machine; a zombie has ended."""
+    import psutil
+
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except (psutil.NoSuchProcess, ValueError, OverflowError):  # a pid from a damaged file may be any number
         return False
-    except OSError:
+    except psutil.Error:
         return True
-    with contextlib.suppress(OSError):  # a zombie answers too
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    return True

@@ -12,7 +12,7 @@ from bench.compute.job import LOG_SECONDS, format_duration, format_report
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from bench.training.loop import Report
+    from bench.training.report import Report
 
 
 class Lines:

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bench.compute import kinds
 from bench.errors import UserError
-from bench.exchange import validate_layers
 from bench.files import Damaged, convert, read_json, read_lines
 from bench.measure.probes.responses_record import ResponsePoint
 from bench.measure.probes.surface_record import SurfacePoint
 from bench.runs.construction import Construction
 from bench.runs.curve import read_points
-from bench.runs.derived import Extension, GradientRun, Responses, SurfacePart, from_json
+from bench.runs.derived import SurfacePart, from_json
 from bench.runs.folder import Measured, Result, RunFolder
 from bench.runs.provenance import PRINTED, origin
 from bench.runs.scores import Score
@@ -95,12 +95,12 @@ def read(folder: RunFolder, with_checkpoint: bool = True) -> Record:
         if name not in files:
             raise Unsound(name, "is missing")
     spec = spec_of(folder)
-    needed, optional = _files_of(spec)
-    for name in needed:
+    kind = kinds.of(spec)
+    for name in kind.needed:
         if name not in files:
             raise Unsound(name, "is missing")
     for name in files:
-        if name not in (*needed, *optional):
+        if name not in (*kind.needed, *kind.optional):
             raise Unsound(name, f"is no part of {spec.name}")
     _provenance(folder)
     if spec.measures:
@@ -119,19 +119,11 @@ def read(folder: RunFolder, with_checkpoint: bool = True) -> Record:
         iteration, settled = _checkpoint(folder, spec, points, result)
     elif result is None:
         raise Unsound("result.json", "is missing, and there is no checkpoint to go on from")
-    if isinstance(spec, GradientRun):
+    if kind.validate:
         ended = iteration + 1 if result and result.status == "done" else iteration
-        if wrong := validate_layers.of_gradients(spec, _lines(folder.points), ended):
+        if wrong := kind.validate(spec, _lines(folder.points), ended):
             raise Unsound(folder.points.name, wrong)
     return Record(folder, spec, result, files, iteration, settled)
-
-
-def _files_of(spec: Spec) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What the record of a piece of work has, and what it may have. A measurement is moved only when it is finished."""
-    if spec.measures:
-        return ("spec.json", "points.jsonl", "provenance.json", "result.json"), ()
-    besides = {Extension: (CONSTRUCTION,), GradientRun: ("points.jsonl",)}.get(type(spec), ())
-    return ("spec.json", "metrics.jsonl", *besides, "provenance.json"), (EVALUATION, CHECKPOINT, "result.json")
 
 
 @contextlib.contextmanager
@@ -208,22 +200,9 @@ def _measured(folder: RunFolder, spec: Spec) -> Measured:
         )
     seconds = sum(point["seconds"] for point in points)
     _agree(folder.result.name, result, {"run_id": spec.run_id, "points": len(points), "wall_seconds": seconds})
-    if isinstance(spec, SurfacePart):
-        _surface(name, spec, points)
-    if isinstance(spec, Responses) and (wrong := validate_layers.of_responses(spec, points)):
+    if (check := kinds.of(spec).validate) and (wrong := check(spec, points, spec.steps)):
         raise Unsound(name, wrong)
     return result
-
-
-def _surface(name: str, spec: SurfacePart, points: list[dict[str, Any]]) -> None:
-    """Raise Unsound unless these are the points of a part of a surface, in order."""
-    if [(point["row"], point["column"]) for point in points] != spec.points:
-        raise Unsound(name, "has other points than its spec says")
-    for point in points:
-        wrong = point["error"] * spec.grid.images / 100
-        if abs(wrong - round(wrong)) > 1e-6:
-            at = f"row {point['row']}, column {point['column']}"
-            raise Unsound(name, f"has at {at} error {point['error']}, which is no number of {spec.grid.images} images")
 
 
 def _construction(folder: RunFolder) -> None:
@@ -248,8 +227,6 @@ def _result(folder: RunFolder, spec: Spec, points: list[dict[str, Any]]) -> Resu
 
 def _expected(spec: Spec, result: Result, points: list[dict[str, Any]]) -> dict[str, Any]:
     """What a result must say, given the spec and the curve."""
-    from bench.measure.counts.closed_form import count, with_offsets
-
     done = result.status == "done"
     if done and (not points or points[-1]["iteration"] != spec.recipe.iterations):
         raise Unsound("metrics.jsonl", f"does not reach iteration {spec.recipe.iterations}")
@@ -269,11 +246,9 @@ def _expected(spec: Spec, result: Result, points: list[dict[str, Any]]) -> dict[
     if spec.dataset in TEST_IMAGES:
         expected["test_images"] = TEST_IMAGES[spec.dataset]
     try:
-        parameters = count(spec.arch).parameters
+        parameters = kinds.of(spec).parameters(spec)
     except KeyError:
         raise Unsound("spec.json", f"is of {spec.arch.name}, which is no net of the paper's kind") from None
-    if isinstance(spec, GradientRun) and not spec.batch_norm:
-        parameters = with_offsets(spec.arch)
     if getattr(spec.recipe, "classes", 1000) == 1000:
         expected["parameters"] = parameters
     return expected

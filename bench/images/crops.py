@@ -19,10 +19,11 @@ from torch import Tensor
 
 from bench.errors import UserError
 from bench.images.decode import channels_last, resize_shorter, scaled
+from bench.runs.datasets import IMAGENET
 
 SCALE = (256, 480)
 """The shorter side of a training image, both ends included."""
-CROP = 224
+CROP = IMAGENET.side
 
 Way = Literal["whole", "box"]
 """How a crop is made: out of the whole image, resized, to the letter; or out of the part of it that the crop shows."""

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.errors import UserError
+from bench.runs.datasets import IMAGENET
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """torchvision.datasets.folder.IMG_EXTENSIONS, in either case."""
 
-IMAGENET_CLASSES = 1_000
 WNID_FILES = ("wnids.txt", "imagenet_class_index.json", "LOC_synset_mapping.txt")
 WNID = re.compile(r"\bn\d{8}\b")
 
@@ -179,19 +179,19 @@ def imagenet_labels(images: ImageList) -> Array:
         raise UserError(
             f"--data {images.root}: class folders must be named by wnids such as n01440764, not {_few(strange)}"
         )
-    if len(images.classes) == IMAGENET_CLASSES:
+    if len(images.classes) == IMAGENET.classes:
         return images.labels
     file = next(
         (f for folder in (images.root, images.root.parent) for n in WNID_FILES if (f := folder / n).is_file()), None
     )
     if file is None:
         raise UserError(
-            f"--data {images.root}: {len(images.classes)} class folders of ImageNet's {IMAGENET_CLASSES}: "
+            f"--data {images.root}: {len(images.classes)} class folders of ImageNet's {IMAGENET.classes}: "
             f"put {', '.join(WNID_FILES[:-1])} or {WNID_FILES[-1]} beside them, which names all"
         )
     wnids = sorted(set(WNID.findall(file.read_text(errors="replace"))))
-    if len(wnids) != IMAGENET_CLASSES:
-        raise UserError(f"{file} names {len(wnids)} wnids: it must name ImageNet's {IMAGENET_CLASSES}")
+    if len(wnids) != IMAGENET.classes:
+        raise UserError(f"{file} names {len(wnids)} wnids: it must name ImageNet's {IMAGENET.classes}")
     places = {wnid: place for place, wnid in enumerate(wnids)}
     if strange := [name for name in images.classes if name not in places]:
         raise UserError(f"--data {images.root}: {_few(strange)} not among the wnids of {file}: remove those folders")

@@ -22,9 +22,10 @@ from bench.device.processes import ALONE, Processes
 from bench.errors import UserError
 from bench.images.decode import BrokenImage, read, resize_shorter
 from bench.images.folder import ImageList
+from bench.runs.datasets import IMAGENET
 from bench.runs.scores import Score
 
-SIZE = 224
+SIZE = IMAGENET.side
 """Side of a crop: what the nets are trained on."""
 SCALES = (224, 256, 384, 480, 640)
 WINDOW = 7

@@ -60,6 +60,11 @@ class Result:
     def __post_init__(self) -> None:
         check(self)
 
+    @property
+    def summary(self) -> str:
+        """What came out, in a few words."""
+        return "diverged" if self.test_error is None else f"test error {self.test_error:.2f} %"
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -80,6 +85,11 @@ class Measured:
     def iterations(self) -> int:
         """Points, as progress counts them."""
         return self.points
+
+    @property
+    def summary(self) -> str:
+        """What came out, in a few words."""
+        return f"{self.points} points"
 
 
 R = TypeVar("R", Result, Measured)

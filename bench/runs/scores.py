@@ -22,6 +22,10 @@ def wilson(wrong: int, images: int) -> tuple[float, float]:
     return 100 * float(interval.low), 100 * float(interval.high)
 
 
+ENSEMBLE = "ensemble"
+"""The note of an evaluation of several runs together."""
+
+
 @dataclass(frozen=True)
 class Score:
     """How many of `images` a net got wrong. The intervals are binomial: they hold other images, not other trainings."""

@@ -83,7 +83,7 @@ def deviations(spec: RunSpec) -> list[str]:
         said.append("The images are scikit-learn's 8x8 handwritten digits, not CIFAR-10: no number is the paper's.")
     if r.schedule != "paper":
         said.append(
-            f"Schedule `{r.schedule}`: {r.iterations:,} iterations instead of 64,000, "
+            f"Schedule `{r.schedule}`: {r.iterations:,} iterations instead of {PAPER.iterations:,}, "
             f"learning rate divided at {' and '.join(f'{d:,}' for d in r.drops)}."
         )
     if r.lr != PAPER.lr:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from bench.runs.spec import Schedule
+from bench.studies import cifar_depth
 from bench.studies.cifar_depth import PUBLISHED
 from bench.studies.claim import (
     Claim,
@@ -24,8 +25,8 @@ from bench.studies.claim import (
 from bench.studies.imagenet import STUDIES
 from models.arch import Arch
 
-PLAIN = {depth: Net(Arch("cifar", depth)) for depth in (20, 32, 44, 56, 110)}
-RESIDUAL = {depth: Net(Arch("cifar", depth, "A")) for depth in (20, 32, 44, 56, 110, 1202)}
+PLAIN = {arch.depth: Net(arch) for arch in cifar_depth.PLAIN}
+RESIDUAL = {arch.depth: Net(arch) for arch in cifar_depth.RESIDUAL}
 COLD_110 = Net(Arch("cifar", 110, "A"), (("warmup_lr", "none"),), "without warm-up")
 """ResNet-110 at the rate of 0.1 from its first iteration."""
 PLAIN_18, PLAIN_34 = (Net(Arch("imagenet", depth)) for depth in (18, 34))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from bench.studies import cifar_depth
 from models.arch import Arch
 
 TITLE = "Parameters and multiply-adds of every net (Table 1, Table 6, VGG); with --check the regression check of CI"
 
-CIFAR_DEPTHS = (20, 32, 44, 56, 110, 1202)
+CIFAR_DEPTHS = tuple(arch.depth for arch in cifar_depth.RESIDUAL)
 
 ARCHS: tuple[Arch, ...] = (
     Arch("imagenet", 18),

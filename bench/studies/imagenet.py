@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from bench.runs.datasets import IMAGENET
 from bench.runs.spec import ImageNetRecipe, RunSpec, Schedule
 from models.arch import Arch
 
@@ -105,13 +106,13 @@ STUDIES = {
 }
 
 
-def recipe(schedule: Schedule, classes: int = 1000) -> ImageNetRecipe:
+def recipe(schedule: Schedule, classes: int = IMAGENET.classes) -> ImageNetRecipe:
     """Section 3.4, the same for every net."""
     return replace(SCHEDULES[schedule], classes=classes)
 
 
 def runs(
-    study: Study, schedule: Schedule, seeds: int = 1, dataset: str = "imagenet", classes: int = 1000
+    study: Study, schedule: Schedule, seeds: int = 1, dataset: str = "imagenet", classes: int = IMAGENET.classes
 ) -> tuple[RunSpec, ...]:
     """Every run of a table. Runs that two tables share are the same runs."""
     return tuple(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cache
 
 from bench.runs import overrides as changes
+from bench.runs.datasets import IMAGENET
 from bench.runs.derived import GradientRun
 from bench.runs.overrides import Changes
 from bench.runs.spec import CifarRecipe, RunSpec, Schedule, Selection
@@ -92,6 +94,11 @@ def _variant(arch: Arch, trained: CifarRecipe, dataset: str) -> Variant:
 PAPER = Variant("paper", "cifar10", "all")
 
 
+def ordered(variants: Collection[Variant]) -> list[Variant]:
+    """The pages of a table: the paper's schedule first, then the others by name."""
+    return [PAPER, *sorted({*variants} - {PAPER}, key=lambda variant: variant.name)]
+
+
 @dataclass(frozen=True)
 class ImageNetVariant:
     """What separates one page of an ImageNet table from another: schedule, images, and what `--set` changed."""
@@ -99,7 +106,7 @@ class ImageNetVariant:
     study: imagenet.Study
     schedule: Schedule
     dataset: str = "imagenet"
-    classes: int = 1000
+    classes: int = IMAGENET.classes
     changes: Changes = ()
     """Fields of the recipe that are not what the study has."""
 

@@ -6,10 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from bench.runs.spec import RunSpec
+from bench.studies.variant import Variant
 from models.arch import Arch
 
 TITLE = "ResNet-110 with and without a low learning rate at the start (section 4.2, footnote 5)"
 ARCHS = (Arch("cifar", 110, "A"),)
+VARIES = ("warmup_lr",)
+"""Fields of the recipe that the table itself varies, so that nobody can set them."""
 
 
 def with_warmup(spec: RunSpec) -> RunSpec:
@@ -30,3 +33,18 @@ def works(
     return tuple(
         variant(run(arch, seed)) for arch in archs for variant in (with_warmup, without_warmup) for seed in seeds
     )
+
+
+def pair(variant: Variant, arch: Arch, seed: int) -> dict[bool, RunSpec]:
+    """The pair of runs of a net and a seed, by whether it warms up."""
+    run = variant.spec(arch, seed)
+    return {True: with_warmup(run), False: without_warmup(run)}
+
+
+def variant_of(spec: RunSpec) -> Variant | None:
+    """The page of a run that only this table has: one that starts otherwise than the depth study lets its net start."""
+    changes = Variant.of(spec).changes if spec.arch.family == "cifar" else ()
+    if "warmup_lr" not in dict(changes):
+        return None
+    variant = replace(Variant.of(spec), changes=tuple(change for change in changes if change[0] != "warmup_lr"))
+    return variant if spec in pair(variant, spec.arch, spec.seed).values() else None

@@ -14,7 +14,7 @@ from bench.images.normalise import IMAGENET_MEAN, IMAGENET_STD
 from bench.images.protocols import MULTI_SCALE, ONE_CROP, TEN_CROP, TEN_CROP_SUMMED, Ensemble, Protocol, evaluate
 from bench.runs.folder import RunFolder
 from bench.runs.initial_net import build_for_run
-from bench.runs.scores import Evaluation, read_evaluation, write_evaluation
+from bench.runs.scores import ENSEMBLE, Evaluation, read_evaluation, write_evaluation
 from bench.runs.spec import RunSpec
 from bench.testing import weights
 from models.arch import Arch
@@ -22,8 +22,6 @@ from models.build import build
 
 PROTOCOLS: tuple[Protocol, ...] = (ONE_CROP, TEN_CROP, TEN_CROP_SUMMED, MULTI_SCALE)
 TORCHVISION = "torchvision"
-ENSEMBLE = "ensemble"
-"""The note of an evaluation of several runs."""
 
 
 def score_weights(
@@ -49,7 +47,7 @@ def score_weights(
         name, note = f"{path.name} ({hashlib.sha256(path.read_bytes()).hexdigest()[:8]})", "somebody's recipe"
     images = folder.find_val(data)
     labels = folder.imagenet_labels(images)
-    target = results / "weights" / _slug(name, arch, images.digest) / "evaluation.json"
+    target = RunFolder(results / "weights", _slug(name, arch, images.digest)).evaluation
     if target.exists() and not force:
         return read_evaluation(target)
     net = build(arch)
@@ -94,7 +92,7 @@ def score_ensemble(
     ids = ", ".join(spec.run_id for spec in specs)
     evaluation = Evaluation(f"{len(specs)} nets of ours", ids, ENSEMBLE, found)
     slug = hashlib.sha256((ids + images.digest).encode()).hexdigest()[:8]
-    write_evaluation(results / "weights" / f"ensemble-{slug}" / "evaluation.json", evaluation)
+    write_evaluation(RunFolder(results / "weights", f"ensemble-{slug}").evaluation, evaluation)
     return evaluation
 
 

@@ -22,6 +22,8 @@ from bench.training.augment import SEED_OF_STATISTICS, Augmenter, Draw, epoch_dr
 class Feed(Protocol):
     """What the loop needs of a data set. Of several processes each has its own; they take parts of the same batches."""
 
+    device: torch.device
+    """Where its batches are."""
     train_images: int
     test_images: int
 

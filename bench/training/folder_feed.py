@@ -14,13 +14,16 @@ from bench.device.precision import autocast
 from bench.device.processes import ALONE, Processes
 from bench.errors import Interrupted, UserError
 from bench.images import crops, folder, protocols, scan
-from bench.images.folder import IMAGENET_CLASSES, ImageList
+from bench.images.folder import ImageList
 from bench.images.loader import Batch, Loader
 from bench.images.normalise import IMAGENET_MEAN, IMAGENET_STD
+from bench.runs import provenance
+from bench.runs.datasets import IMAGENET
 from bench.runs.folder import RunFolder
 from bench.runs.scores import Score, read_scores, write_scores
-from bench.runs.spec import ImageNetRecipe, RunSpec
+from bench.runs.spec import ImageNetRecipe, Spec
 from bench.training.augment import SEED_OF_STATISTICS
+from bench.training.source import Source
 
 
 class FolderFeed:
@@ -140,24 +143,23 @@ class FolderFeed:
 
 
 def open_folder(
-    spec: RunSpec,
-    data: Path,
-    skip_broken: bool,
-    workers: int | None,
+    spec: Spec,
+    source: Source,
     device: torch.device,
     processes: Processes,
     look: Callable[[int, int], None] | None = None,
 ) -> FolderFeed:
-    """The feed of a run on the images in `data`, every one of which has been decoded once before.
+    """The feed of a run on the images in a folder, every one of which has been decoded once before.
 
     `look` is told how many of how many images have been looked at. Raises UserError where folders are missing, are not
     those of the spec, or hold images that cannot be decoded.
     """
-    recipe, workers = spec.imagenet, cores() if workers is None else workers
+    recipe, data, workers = spec.recipe, source.folder, cores() if source.workers is None else source.workers
+    assert isinstance(recipe, ImageNetRecipe)
     train, val = folder.find(data)
-    if spec.dataset == "imagenet" and len(train.classes) != IMAGENET_CLASSES:
+    if spec.dataset == "imagenet" and len(train.classes) != IMAGENET.classes:
         raise UserError(
-            f"--data {data}: {len(train.classes)} class folders, and ImageNet has {IMAGENET_CLASSES}: "
+            f"--data {data}: {len(train.classes)} class folders, and ImageNet has {IMAGENET.classes}: "
             "give ImageNet's folder, or --dataset imagefolder"
         )
     if spec.dataset.startswith("imagefolder-") and spec.dataset != f"imagefolder-{train.digest[:8]}":
@@ -168,7 +170,7 @@ def open_folder(
     processes.wait()
     sound, skipped = [], {}
     for split in (train, val):
-        images, count = scan.raise_or_skip(split, scan.preflight(split, cache_folder()), skip_broken)
+        images, count = scan.raise_or_skip(split, scan.preflight(split, cache_folder()), source.skip_broken)
         sound.append(images)
         skipped[split.root.name] = count
     return FolderFeed(recipe, sound[0], sound[1], device, workers, processes, skipped)
@@ -220,7 +222,4 @@ def cache_folder() -> Path:
 
 def cores() -> int:
     """Cores of this process: Slurm's word for it, or what the machine lets it use."""
-    given = os.environ.get("SLURM_CPUS_PER_TASK")
-    if given:
-        return int(given)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(os.environ.get("SLURM_CPUS_PER_TASK") or provenance.cores())

@@ -22,30 +22,10 @@ from bench.training import checkpoint, checkpoint_interval, execution
 from bench.training.execution import Mode
 from bench.training.feed import Feed
 from bench.training.pace import Pace
+from bench.training.report import Report, never, unheard
 from bench.training.schedule import drops_so_far, learning_rate
 
 REPORT_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a running run says of itself."""
-
-    iteration: int
-    iterations: int
-    loss: float
-    error: float
-    """Percent, over the images since the last evaluation point."""
-    test_error: float | None
-    """Percent, of the last evaluation point."""
-    images_per_second: float
-    """Of the last minutes, as `seconds_left` supposes of those to come."""
-    seconds_left: float | None
-    """None after the first iteration alone, which compiles: what the others will take is not known yet."""
-    evaluated: bool
-    """Whether this report is of an evaluation point."""
-    waiting: float = 0.0
-    """Share of the training time that was spent waiting for data."""
 
 
 class Watch(Protocol):
@@ -58,85 +38,71 @@ class Watch(Protocol):
     def __call__(self, iteration: int, net: nn.Module) -> None: ...
 
 
-def train(
-    spec: Spec,
-    folder: RunFolder,
-    feed: Feed,
-    device: torch.device,
-    on_report: Callable[[Report], None] = lambda report: None,
-    should_stop: Callable[[], bool] = lambda: False,
-    processes: Processes = ALONE,
-    choose: Callable[[str | None], Mode] = lambda earlier: "eager",
-    watch: Watch | None = None,
-) -> Result:
-    """Train `spec` to its last iteration, going on from the checkpoint in `folder` where there is one.
+def _eager(earlier: str | None) -> Mode:
+    return "eager"
 
-    Raises Interrupted, after writing a checkpoint, once `should_stop()` holds. Writes everything but `result.json`. Of
-    several processes each calls it, and only the first one writes. `choose` is told how the run was executed before, if it
-    was, and says how it is from here. `watch` looks at the net where it wants to, and leaves it as it is.
+
+@dataclass(frozen=True)
+class Session:
+    """What one attempt at a run computes with: its folder and data, who hears of it, and who takes part."""
+
+    folder: RunFolder
+    feed: Feed
+    """Its device is where the net is."""
+    on_report: Callable[[Report], None] = unheard
+    should_stop: Callable[[], bool] = never
+    """Asked after every iteration or point; once it holds, what is done is saved and Interrupted is raised."""
+    processes: Processes = ALONE
+    """Of several that train the net together each has a session, and only the first one writes."""
+    choose: Callable[[str | None], Mode] = _eager
+    """How iterations are executed, given how they were before, in an earlier attempt."""
+
+
+def train(spec: Spec, session: Session, watch: Watch | None = None) -> Result:
+    """Train `spec` to its last iteration, going on from the checkpoint in its folder where there is one.
+
+    Raises Interrupted, after writing a checkpoint, once `session.should_stop()` holds. Writes everything but `result.json`.
+    `watch` looks at the net where it wants to, and leaves it as it is.
     """
+    processes = session.processes
     processes.wait()  # until the first one has the folder in order
-    run = _Run(spec, folder, feed, device, processes, choose)
-    feed.begin(run.now.iteration, spec.seed)
-    run.now.attempts += 1
-    recipe = spec.recipe
-    last_save = last_report = time.monotonic()
-    while run.now.iteration < recipe.iterations and not run.diverged:
+    run = _Run(spec, session)
+    run.begin()
+    while not run.over:
         lanes.pause()
-        if watch and run.now.iteration in watch.at:
-            run.show(watch)
+        run.show(watch)
         run.step()
-        at_point = run.now.iteration % recipe.evaluate_every == 0 or run.now.iteration == recipe.iterations
-        telling = at_point or processes.agree(time.monotonic() - last_report > REPORT_SECONDS)
-        if telling:
-            run.collect()
-            if at_point and not run.diverged:
-                run.evaluate()
-            run.tell(on_report, at_point)
-            last_report = time.monotonic()
-        last = run.diverged or run.now.iteration == recipe.iterations
-        due = time.monotonic() - last_save > run.between_saves or (at_point and run.saves_cheaply())
-        if last or processes.agree(due):
+        reported = run.report_if_due(session.on_report)
+        run.save_if_due()
+        if processes.agree(session.should_stop()) and not run.at_end:
             run.save()
-            last_save = time.monotonic()
-        if processes.agree(should_stop()) and run.now.iteration < recipe.iterations:
-            run.save()
-            if not telling:
-                run.tell(on_report, False)
+            if not reported:
+                run.tell(session.on_report, False)
             processes.wait()  # nobody leaves before the checkpoint is written
             raise Interrupted(f"{spec.run_id} stopped at iteration {run.now.iteration}")
     if not run.diverged:
-        if watch and run.now.iteration in watch.at:
-            run.show(watch)
+        run.show(watch)
         with run.clocked("end"):
-            feed.after(run.net, folder, should_stop)
+            session.feed.after(run.net, session.folder, session.should_stop)
     result = run.result()
     if processes.first:
-        folder.note(seconds={"training": run.now.train_seconds, **run.now.seconds})
+        session.folder.note(seconds={"training": run.now.train_seconds, **run.now.seconds})
     return result
 
 
 class _Run:
     """The moving parts of one run. Sums stay on the device; `collect` fetches them."""
 
-    def __init__(
-        self,
-        spec: Spec,
-        folder: RunFolder,
-        feed: Feed,
-        device: torch.device,
-        processes: Processes,
-        choose: Callable[[str | None], Mode],
-    ) -> None:
+    def __init__(self, spec: Spec, session: Session) -> None:
+        folder, feed, processes, device = session.folder, session.feed, session.processes, session.feed.device
         self.spec, self.recipe, self.folder, self.device = spec, spec.recipe, folder, device
-        self.processes = processes
+        self.feed, self.processes = feed, processes
         processes.check(self.recipe)
-        self.feed = feed
         memory_format = torch.channels_last if self.recipe.memory_format == "channels_last" else torch.contiguous_format
         self.net = build_for_run(spec).to(device, memory_format=memory_format).train()  # type: ignore[call-overload]
         self.optimiser = sgd(self.net, self.recipe)
         self.now = checkpoint.load(folder, spec, self.net, self.optimiser)
-        self.now.execution = mode = choose(self.now.execution)
+        self.now.execution = mode = session.choose(self.now.execution)
         self.iteration = execution.Iteration(
             processes.wrap(execution.prepare(self.net, mode)), self.optimiser, self.recipe, device
         )
@@ -149,6 +115,26 @@ class _Run:
         self.here_images, self.here_seconds = 0, 0.0  # of this attempt
         self.pace = Pace()
         self.between_saves, self.seconds_saving = checkpoint_interval.seconds_between(0), 0.0
+        self.last_save = self.last_report = self.started
+
+    def begin(self) -> None:
+        """Go to where the checkpoint is, and start the clocks of checkpoints and reports."""
+        self.feed.begin(self.now.iteration, self.spec.seed)
+        self.now.attempts += 1
+        self.last_save = self.last_report = time.monotonic()
+
+    @property
+    def at_end(self) -> bool:
+        return self.now.iteration == self.recipe.iterations
+
+    @property
+    def over(self) -> bool:
+        return self.diverged or self.now.iteration >= self.recipe.iterations
+
+    @property
+    def at_point(self) -> bool:
+        """Whether it is time for an evaluation point."""
+        return self.at_end or self.now.iteration % self.recipe.evaluate_every == 0
 
     @property
     def warming_up(self) -> bool:
@@ -181,8 +167,28 @@ class _Run:
         if self.warming_up:
             self.watch_warmup(int(self.processes.total(self.iteration.last_wrong.clone())))
 
-    def show(self, watch: Watch) -> None:
-        """Let somebody look at the net; what that takes is no training time."""
+    def report_if_due(self, on_report: Callable[[Report], None]) -> bool:
+        """At an evaluation point, and else once a second: evaluate if it is one, and report. Returns whether it was due."""
+        if not (self.at_point or self.processes.agree(time.monotonic() - self.last_report > REPORT_SECONDS)):
+            return False
+        self.collect()
+        if self.at_point and not self.diverged:
+            self.evaluate()
+        self.tell(on_report, self.at_point)
+        self.last_report = time.monotonic()
+        return True
+
+    def save_if_due(self) -> None:
+        """Write a checkpoint at the end, after the interval, and at an evaluation point where that is cheap."""
+        due = time.monotonic() - self.last_save > self.between_saves or (self.at_point and self.saves_cheaply())
+        if self.over or self.processes.agree(due):
+            self.save()
+            self.last_save = time.monotonic()
+
+    def show(self, watch: Watch | None) -> None:
+        """Let somebody look at the net where it wants to; what that takes is no training time."""
+        if watch is None or self.now.iteration not in watch.at:
+            return
         lanes.settle(self.device)
         trained = time.monotonic() - self.step_clock
         with self.clocked("looking"):

@@ -17,6 +17,7 @@ from bench.studies.claim import Claim, Comparison, Net, Quantity, Step
 from bench.studies.claims import CLAIMS, of_table
 from bench.verdicts import hypothesis, published
 from bench.verdicts.hypothesis import ALPHA, Plan, Sample, Sum
+from bench.verdicts.published import papers_spread
 from bench.verdicts.quantities import SOURCES, value
 from models.arch import Arch
 
@@ -28,9 +29,9 @@ CAUTION = 10
 """Times the paper's spread of seeds that a verdict must survive where a net has no spread of its own."""
 
 
-def papers_spread() -> float:
-    """Standard deviation over seeds, in points, the only one that the paper prints for its nets."""
-    return published.load()["T6/ResNet-110/test_error_std"].number
+def assumed_spread() -> float:
+    """What seeds of an error rate are taken to spread by, in points, where a net has fewer than three runs."""
+    return CAUTION * papers_spread()
 
 
 @dataclass(frozen=True)
@@ -114,40 +115,45 @@ class Judged:
 def judge(claims: Sequence[Claim], values: Values) -> list[Judged]:
     """Judge the claims of one table together, in the order given, without notes."""
     tested = [tuple(t for step in claim.tests if (t := _test(step, values))) for claim in claims]
-    whole = [len(found) == len(claim.tests) for claim, found in zip(claims, tested, strict=True)]
-    shown = hypothesis.holm(
-        [max(t.p for t in found) if all_run else 1.0 for found, all_run in zip(tested, whole, strict=True)]
-    )
-    refuted = hypothesis.holm(
-        [
-            min(1.0, len(claim.tests) * min((t.p_opposite for t in found), default=1.0))
-            for claim, found in zip(claims, tested, strict=True)
-        ]
-    )
+    shown = hypothesis.holm([_p_shown(claim, found) for claim, found in zip(claims, tested, strict=True)])
+    refuted = hypothesis.holm([_p_refuted(claim, found) for claim, found in zip(claims, tested, strict=True)])
     judged = []
-    for i, claim in enumerate(claims):
-        word: Word = "undecided" if whole[i] else "not run"
-        if shown[i] < ALPHA:
-            word = "holds"
-        elif refuted[i] < ALPHA:
-            word = "contradicted"
-        sign = -1 if word == "contradicted" or (word == "undecided" and any(t.gap < 0 for t in tested[i])) else 1
-        ps = refuted if sign < 0 else shown
-        level = ALPHA / (len(claims) - sum(p < ps[i] for p in ps if p < ALPHA))
-        if sign < 0:
-            level /= len(claim.tests)
-        judged.append(
-            Judged(
-                claim,
-                word,
-                None if word == "not run" else (refuted if word == "contradicted" else shown)[i],
-                tested[i],
-                values,
-                sign,
-                level,
-            )
-        )
+    for claim, found, p, opposite in zip(claims, tested, shown, refuted, strict=True):
+        word = _word(claim, found, p, opposite)
+        against = word == "contradicted" or (word == "undecided" and any(t.gap < 0 for t in found))
+        level = _left_by_holm(refuted, opposite) / len(claim.tests) if against else _left_by_holm(shown, p)
+        of_word = {"not run": None, "contradicted": opposite}.get(word, p)
+        judged.append(Judged(claim, word, of_word, found, values, -1 if against else 1, level))
     return judged
+
+
+def _whole(claim: Claim, tested: Sequence[Tested]) -> bool:
+    """Whether every step could be tested."""
+    return len(tested) == len(claim.tests)
+
+
+def _p_shown(claim: Claim, tested: Sequence[Tested]) -> float:
+    """p of the claim: the largest of its steps; 1 where a step was not run."""
+    return max(t.p for t in tested) if _whole(claim, tested) else 1.0
+
+
+def _p_refuted(claim: Claim, tested: Sequence[Tested]) -> float:
+    """p of the opposite of some step, after Bonferroni."""
+    return min(1.0, len(claim.tests) * min((t.p_opposite for t in tested), default=1.0))
+
+
+def _word(claim: Claim, tested: Sequence[Tested], shown: float, refuted: float) -> Word:
+    """The verdict by both p-values, each corrected after Holm."""
+    if shown < ALPHA:
+        return "holds"
+    if refuted < ALPHA:
+        return "contradicted"
+    return "undecided" if _whole(claim, tested) else "not run"
+
+
+def _left_by_holm(corrected: Sequence[float], own: float) -> float:
+    """The level at which Holm tests a claim: those that are shown with a smaller p come before it."""
+    return ALPHA / (len(corrected) - sum(p < own for p in corrected if p < ALPHA))
 
 
 def explain(judged: Judged, likely_spread: float) -> tuple[str, ...]:
@@ -171,7 +177,7 @@ def _test(step: Step, values: Values) -> Tested | None:
         if not (found := values(step.quantity, net)):
             return None
         samples.append(Sample(weight, found))
-    assumed = None if SOURCES[step.quantity].top is None else CAUTION * papers_spread()
+    assumed = None if SOURCES[step.quantity].top is None else assumed_spread()
     return Tested(step, bound_of(step), tuple(samples), assumed)
 
 

@@ -20,11 +20,12 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from typing import Literal
 
 ALPHA = 0.05
 POWER = 0.8
-RUNS_OF_A_SPREAD = 3
-"""Runs of a net from which its spread is its own."""
+FEWEST_RUNS = 3
+"""Runs of a net from which its spread is its own; with fewer it is assumed."""
 MOST_SEEDS = 100
 
 
@@ -38,7 +39,7 @@ class Sample:
     @property
     def assumes(self) -> bool:
         """Whether its spread cannot be its own."""
-        return len(self.values) < RUNS_OF_A_SPREAD
+        return len(self.values) < FEWEST_RUNS
 
     def spread(self, assumed: float | None) -> tuple[float, float]:
         """Standard deviation of a seed, and its degrees of freedom: infinitely many of an assumed one.
@@ -108,6 +109,27 @@ def _part(sample: Sample, assumed: float | None, share: float) -> tuple[float, f
     return sample.weight**2 * spread**2 * share, freedom
 
 
+@dataclass(frozen=True)
+class Contrast:
+    """How the mean of one net's seeds differs from another's, and the 95 % interval of that."""
+
+    word: Literal["alike", "differ", "undecided"]
+    difference: float
+    interval: tuple[float, float]
+
+
+def contrast(one: Sequence[float], other: Sequence[float], assumed: float, within: float) -> Contrast:
+    """Compare the means of two nets, `one` minus `other`.
+
+    `alike`: shown to differ by less than `within`, by two one-sided tests. `differ`: the interval does not hold zero. Else
+    `undecided`. `assumed` is the spread of a net of fewer than three runs.
+    """
+    total = add((Sample(1, tuple(one)), Sample(-1, tuple(other))), assumed)
+    low, high = total.value - total.half_width, total.value + total.half_width
+    alike = max(total.p_below(within), total.p_above(-within)) < ALPHA
+    return Contrast("alike" if alike else "undecided" if low <= 0 <= high else "differ", total.value, (low, high))
+
+
 def holm(ps: Sequence[float]) -> list[float]:
     """The p-values corrected after Holm (1979), in the order given. SciPy has no such function; it is three lines."""
     corrected, largest = [0.0] * len(ps), 0.0
@@ -145,7 +167,7 @@ def seeds_to_show(plans: Sequence[Plan], level: float) -> int | None:
     def enough(seeds: int) -> bool:
         return sum(1 - plan.power(seeds, level) for plan in plans) <= 1 - POWER
 
-    found = bisect_left(range(MOST_SEEDS + 1), True, lo=RUNS_OF_A_SPREAD, key=enough)
+    found = bisect_left(range(MOST_SEEDS + 1), True, lo=FEWEST_RUNS, key=enough)
     return found if found <= MOST_SEEDS else None
 
 

@@ -3,10 +3,11 @@
 - Error rates: a published statistic is one draw, and our n runs say where such a draw would lie. One run: within
   t * s * sqrt(1 + 1/n) of our mean, s being the spread of our seeds (Student t, n-1 degrees of freedom). The mean of five:
   Welch's interval. The best of five: the distribution of the lowest of five further runs, given our n.
-- With fewer than three runs s is assumed to be the paper's own 0.16, for ResNet-110, and the verdict says so.
+- With fewer than three runs s is assumed to be the paper's own, of ResNet-110, and the verdict says so.
 - The interval of the difference leaves out 0: `better` or `worse`, at any width, so that 5 % of cells cry wolf where
-  nothing differs. It holds 0: `match`, or `undecided` where it reaches over 0.75 points either way.
+  nothing differs. It holds 0: `match`, or `undecided` where it reaches over RESOLUTION points either way.
 - Another statistic, protocol or schedule: `not comparable`. No run: `missing`.
+- The responses of layers were read off a figure: the prediction interval of one run is wider by what a reading may be off.
 - Exact quantities (parameters, multiply-adds) `match` when they round to the printed digits, and else `differ`: they have
   a word of their own, since fewer parameters than printed are not a better reproduction.
 
@@ -21,10 +22,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from bench.verdicts.published import PublishedNumber
+from bench.verdicts.hypothesis import ALPHA, FEWEST_RUNS
+from bench.verdicts.published import PublishedNumber, papers_spread
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -35,13 +37,13 @@ Word = Literal[ErrorWord, "not comparable", "missing", "differs"]
 """`differs` is for exact quantities alone, which know no better and worse."""
 ERROR_WORDS: tuple[ErrorWord, ...] = get_args(ErrorWord)
 
-ASSUMED_SPREAD = 0.16
-"""Standard deviation of ResNet-110 over five runs, in points (Table 6): the only spread that the paper prints."""
-FEWEST_RUNS = 3
-"""Runs from which their own spread is taken; with fewer it is assumed."""
 RESOLUTION = 0.75
 """How far, in points, an interval may reach to either side and still decide that nothing differs."""
-CONFIDENCE = 0.95
+RESPONSE_RESOLUTION = 0.1
+"""The same of a mean layer response, as a share of the paper's."""
+READING_ERROR = 0.006
+"""Of a mean layer response read off Fig. 7."""
+CONFIDENCE = 1 - ALPHA
 TAIL = (1 - CONFIDENCE) / 2
 ARITHMETIC = 1e-9
 """What the mean of equal numbers may differ from them by, in points."""
@@ -108,12 +110,39 @@ def judge_errors(published: PublishedNumber, ours: Sequence[float], published_sp
     judged = judge_cells(published.statistic, ours, published.number, published_spread)
     note = ""
     if len(ours) < FEWEST_RUNS and published_spread is None:
-        note = f"Spread assumed to be {ASSUMED_SPREAD} points, the one that the paper prints (ResNet-110, CIFAR-10)"
+        note = f"Spread assumed to be {papers_spread()} points, the one that the paper prints (ResNet-110, CIFAR-10)"
     elif len(ours) < FEWEST_RUNS:
         note = f"Spread assumed to be the paper's own {published_spread}, which is of few runs too"
     word = ERROR_WORDS[int(judged.word)]
     interval = float(judged.low), float(judged.high)
     return Verdict(word, float(judged.difference), interval, note and f"{note}: ours are fewer than three.")
+
+
+def judge_responses(published: PublishedNumber, ours: Sequence[float]) -> Verdict:
+    """Judge mean layer responses, one of each of our seeds, by the one that was read off Fig. 7, of one run of the paper.
+
+    The paper prints no spread of them: fewer than three runs of ours leave it undecided.
+    """
+    if not ours:
+        return MISSING
+    gap = fmean(ours) - published.number
+    if len(ours) < FEWEST_RUNS:
+        note = "The spread of this mean over seeds is printed nowhere, and fewer than three runs do not give it."
+        return Verdict("undecided", gap, note=note)
+    half = reach_of_a_run(ours) + READING_ERROR
+    interval = (gap - half, gap + half)
+    if abs(gap) > half:
+        return Verdict("differs", gap, interval)
+    narrow = abs(gap) + half <= RESPONSE_RESOLUTION * published.number
+    return Verdict("match" if narrow else "undecided", gap, interval)
+
+
+def reach_of_a_run(values: Sequence[float]) -> float:
+    """How far from the mean of these values one further value lies at most, in 95 % of cases (Student)."""
+    from scipy.stats import t
+
+    n = len(values)
+    return float(t.isf(TAIL, n - 1)) * stdev(values) * math.sqrt(1 + 1 / n)
 
 
 def runs_of(statistic: str) -> tuple[Literal["run", "mean", "best"], int] | None:
@@ -185,7 +214,7 @@ def _prediction(statistic: str, ours: NDArray[Any], published_spread: NDArray[An
     n = ours.shape[-1]
     assumed = n < FEWEST_RUNS
     mean = ours.mean(-1)
-    spread = np.full_like(mean, ASSUMED_SPREAD) if assumed else ours.std(-1, ddof=1)
+    spread = np.full_like(mean, papers_spread()) if assumed else ours.std(-1, ddof=1)
     if kind == "run":
         quantile = norm.isf(TAIL) if assumed else t.isf(TAIL, n - 1)
         half = quantile * spread * math.sqrt(1 + 1 / n)

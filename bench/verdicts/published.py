@@ -44,6 +44,11 @@ def load() -> dict[str, PublishedNumber]:
     return {row["id"]: PublishedNumber(**row) for row in rows}
 
 
+def papers_spread() -> float:
+    """Standard deviation over seeds, in points: that of ResNet-110 over five runs, the only one that the paper prints."""
+    return load()["T6/ResNet-110/test_error_std"].number
+
+
 @cache
 def curves() -> dict[tuple[str, str], list[tuple[float, float]]]:
     """The paper's curves: (figure, series) -> points (1e4 iterations, percent error), read off its vector figures."""

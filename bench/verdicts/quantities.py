@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.measure.probes import responses_record
 from bench.measure.probes.gradients_record import Ratio, forward, lowest, of_weights, read
+from bench.runs.datasets import CIFAR10
 from bench.runs.finished import FinishedRun, find
 from bench.runs.spec import ImageNetRecipe, RunSpec
 from bench.studies.claim import Quantity
@@ -34,7 +35,7 @@ class Source:
 
 def guessing(spec: RunSpec, top: int) -> float:
     """Percent that a net errs which says the same of every image: what is left of one that diverged."""
-    classes = spec.recipe.classes if isinstance(spec.recipe, ImageNetRecipe) else 10
+    classes = spec.recipe.classes if isinstance(spec.recipe, ImageNetRecipe) else CIFAR10.classes
     return 100 * (1 - top / classes)
 
 

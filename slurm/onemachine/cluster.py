@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 TOOLS = ("munged", "mungekey", "slurmctld", "slurmd", "scontrol", "sinfo")
 ACCOUNTING_TOOLS = ("slurmdbd", "mariadbd", "mariadb-install-db", "mariadb")
 PACKAGES = "slurmctld slurmd slurm-client munge, and for accounting slurmdbd slurm-wlm-mysql-plugin mariadb-server"
@@ -122,12 +124,11 @@ def start_node(cluster: OneMachine, name: str) -> None:
 def kill_node(cluster: OneMachine, name: str) -> None:
     """Kill a node as a power cut would: its slurmd, and everything that runs under it, at once."""
     daemon = int((cluster.folder / "run" / f"slurmd-{name}.pid").read_text())
-    here = _processes_of(cluster.folder)
-    jobs = {pid for pid in here if b"SLURMD_NODENAME=" + name.encode() in _environ(pid).split(b"\0")}
-    steps = {parent for pid in jobs if _command(parent := _parent(pid)).startswith("slurmstepd")}
-    for pid in [daemon, *steps, *jobs]:  # in this order, or the daemons would still tell how the jobs ended
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    jobs = [p for p in _processes_of(cluster.folder) if _environ(p).get("SLURMD_NODENAME") == name]
+    steps = {above for p in jobs if _command(above := _parent(p)).startswith("slurmstepd")}
+    for each in [psutil.Process(daemon), *steps, *jobs]:  # in this order, or the daemons would tell how the jobs ended
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
 
 
 def _slurm_conf(cluster: OneMachine, controller: int, accounting: int, node_ports: Sequence[int]) -> str:
@@ -225,57 +226,56 @@ def _start_accounting(cluster: OneMachine, database: int, accounting: int) -> No
 def _kill_all(folder: Path) -> None:
     """Ask the processes of the cluster to end, then make them."""
     for number, seconds in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 10.0)):
-        for pid in _processes_of(folder):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+        for process in _processes_of(folder):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
         end = time.monotonic() + seconds
         while _processes_of(folder) and time.monotonic() < end:
             time.sleep(0.05)
 
 
-def _processes_of(folder: Path) -> set[int]:
+def _processes_of(folder: Path) -> list[psutil.Process]:
     """The daemons of the cluster, its job steps, and what runs in them; not a shell that only has SLURM_CONF set."""
-    found = set()
-    conf = f"SLURM_CONF={folder / 'slurm.conf'}".encode()
-    for path in Path("/proc").glob("[0-9]*"):
-        pid = int(path.name)
-        if _state(pid) in ("Z", ""):
-            continue
-        name, environ = _command(pid).split(" ")[0].rsplit("/", 1)[-1].rstrip(":"), _environ(pid).split(b"\0")
-        in_job = any(entry.startswith(b"SLURM_JOB_ID=") for entry in environ)
-        named = f"{folder}/" in _command(pid) and name in DAEMONS
-        if named or (conf in environ and (in_job or name in DAEMONS)):
-            found.add(pid)
-    return found
+    return [process for process in psutil.process_iter() if _is_of(folder, process)]
 
 
-def _status(pid: int) -> list[str]:
+def _is_of(folder: Path, process: psutil.Process) -> bool:
+    if not _lives(process):
+        return False
+    command, environ = _command(process), _environ(process)
+    daemon = command.split(" ")[0].rsplit("/", 1)[-1].rstrip(":") in DAEMONS
+    named = daemon and f"{folder}/" in command
+    return named or (environ.get("SLURM_CONF") == f"{folder}/slurm.conf" and (daemon or "SLURM_JOB_ID" in environ))
+
+
+def _lives(process: psutil.Process) -> bool:
     try:
-        return Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return []
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
-def _state(pid: int) -> str:
-    return next((line.split()[1] for line in _status(pid) if line.startswith("State:")), "")
-
-
-def _parent(pid: int) -> int:
-    return next((int(line.split()[1]) for line in _status(pid) if line.startswith("PPid:")), 0)
-
-
-def _command(pid: int) -> str:
+def _parent(process: psutil.Process) -> psutil.Process | None:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
+        return process.parent()
+    except psutil.Error:
+        return None
+
+
+def _command(process: psutil.Process | None) -> str:
+    """The command line; empty where the process has ended, or is not ours to see."""
+    try:
+        return " ".join(process.cmdline()) if process else ""
+    except psutil.Error:
         return ""
 
 
-def _environ(pid: int) -> bytes:
+def _environ(process: psutil.Process) -> dict[str, str]:
+    """The environment that it started in; empty where the process has ended, or is not ours to see."""
     try:
-        return Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return b""
+        return dict(process.environ())
+    except (psutil.Error, OSError):
+        return {}
 
 
 def _which(name: str) -> str | None:

@@ -18,9 +18,9 @@ import slurm_site
 from conftest import Command
 from slurm_site import Site, Table
 
-from bench.measure.speed.ceilings import cores
 from bench.runs.finished import finished_runs
 from bench.runs.folder import Result, RunFolder
+from bench.runs.provenance import cores
 from bench.runs.upgrades import FORMAT
 from bench.studies.cifar_depth import ARCHS
 from bench.studies.variant import PAPER

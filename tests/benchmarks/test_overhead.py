@@ -15,9 +15,9 @@ import pytest
 import torch
 from conftest import Command
 
-from bench.measure.speed.ceilings import cores
 from bench.report.tables.harness import APART, NETS, Overhead
 from bench.runs.folder import RunFolder
+from bench.runs.provenance import cores
 
 FEW = 8
 """Iterations between points of the net that takes an hour for an epoch on a CPU."""

@@ -14,6 +14,7 @@ from bench.measure.speed import ceilings, settings
 from bench.measure.speed.records import Machine, Session
 from bench.measure.speed.throughput import References
 from bench.runs import provenance
+from bench.runs.provenance import cores
 
 if TYPE_CHECKING:
     import torch
@@ -59,7 +60,7 @@ def machine() -> dict[str, Any]:
 
     load = psutil.cpu_percent(interval=1.0) / 100 * (psutil.cpu_count() or 1)
     device = torch_device()
-    torch.set_num_threads(ceilings.cores())
+    torch.set_num_threads(cores())
     precisions = [setting.precision for setting in settings.settings(settings.kind())]
     best = ceilings.ceilings(device, precisions)
     clocks = provenance.clocks(device)  # while they are still up

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bench.compute import job
+from bench.compute.context import Context
 from bench.errors import Interrupted
 from bench.files import read_json
 from bench.images import memory
@@ -23,7 +24,8 @@ from bench.measure.speed.turns import Program
 from bench.runs.folder import RunFolder
 from bench.runs.spec import RunSpec
 from bench.studies import cifar_depth
-from bench.training.loop import Report
+from bench.training.report import Report
+from bench.training.source import Source
 from models.arch import parse_arch
 
 ENOUGH = 10_000_000
@@ -81,7 +83,7 @@ def run_of_ours(
             over.append(True)
 
     with contextlib.suppress(Interrupted):
-        job.run(spec, results, job.Source(folder or Path()), on_report=report, should_stop=lambda: bool(over))
+        job.run(spec, Context(results, Source(folder or Path()), on_report=report, should_stop=lambda: bool(over)))
 
 
 def thinned(line: list[tuple[float, int]]) -> Timeline:

@@ -1,7 +1,7 @@
 """Parameters and multiply-adds in closed form, from the paper's description of each net and from nothing else.
 
-This is the second opinion on fvcore's count: no module, no tensor and no import of ours but Arch. A multiply-add is
-one multiplication and one addition of a convolution or of a fully connected layer (section 3.3); biases, batch norm,
+This is the second opinion on fvcore's count: no module, no tensor and no import of ours but the names of nets. A multiply-add
+is one multiplication and one addition of a convolution or of a fully connected layer (section 3.3); biases, batch norm,
 activations, pooling and the shortcut's addition cost none. Parameters include batch norm's gain and bias.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from models.arch import Arch
+from models.arch import Arch, blocks_per_stage
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,15 @@ def _pairs(arch: Arch, stages: list[tuple[int, int, int]], c_in: int) -> Iterato
 
 
 def _cifar(arch: Arch) -> Iterator[Layer]:
-    n = (arch.depth - 2) // 6
+    n = blocks_per_stage(arch.depth)
     yield Layer(3, 3, 16, 32)
     yield from _pairs(arch, [(16, n, 32), (32, n, 16), (64, n, 8)], 16)
     yield Layer(1, 64, 10, 1, batch_norm=False, bias=True)
 
 
-_TABLE_1 = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+_TABLE_1 = {
+    18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3),
+}  # fmt: skip
 
 
 def _imagenet(arch: Arch) -> Iterator[Layer]:

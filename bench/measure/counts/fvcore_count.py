@@ -10,6 +10,7 @@ import logging
 from dataclasses import asdict, dataclass
 
 from bench.measure.counts import closed_form
+from bench.runs.datasets import CIFAR10, IMAGENET
 from models.arch import Arch
 from models.build import build
 
@@ -30,7 +31,7 @@ class Cost:
 
 
 def image_side(arch: Arch) -> int:
-    return 32 if arch.family == "cifar" else 224
+    return (CIFAR10 if arch.family == "cifar" else IMAGENET).side
 
 
 def measure(arch: Arch) -> Cost:

@@ -39,12 +39,12 @@ class Watch:
     The twin gets the weights, is shown the same images each time, in training mode, and computes loss and gradient.
     """
 
-    def __init__(self, spec: GradientRun, folder: RunFolder, feed: Feed, device: torch.device) -> None:
+    def __init__(self, spec: GradientRun, folder: RunFolder, feed: Feed) -> None:
         assert isinstance(feed, MemoryFeed)
         began = time.monotonic()
         self.path, self.at = folder.points, frozenset(spec.probe_at)
         memory_format = torch.channels_last if spec.recipe.memory_format == "channels_last" else torch.contiguous_format
-        self.twin = build_for_run(spec).to(device, memory_format=memory_format).train()  # type: ignore[call-overload]
+        self.twin = build_for_run(spec).to(feed.device, memory_format=memory_format).train()  # type: ignore[call-overload]
         self.weights = [layer.conv.weight for layer in convolutions(self.twin)] + [self.twin.linear.weight]
         self.signals: list[Tensor] = []
         self.signal_gradients: dict[int, Tensor] = {}

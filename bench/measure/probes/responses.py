@@ -22,25 +22,21 @@ from bench.images.memory import Images
 from bench.measure.probes.layers import convolutions
 from bench.measure.probes.responses_record import PASSES, REDUCTIONS
 from bench.runs.derived import Responses
-from bench.runs.folder import Measured, RunFolder
+from bench.runs.folder import Measured
 from bench.runs.spec import CifarRecipe
 from bench.testing.error_rate import EVAL_BATCH
 from bench.training import checkpoint
-from bench.training.feed import Feed, MemoryFeed
-from bench.training.loop import Report
+from bench.training.feed import MemoryFeed
+from bench.training.loop import Session
+from bench.training.report import Report
 
 
-def measure(
-    spec: Responses,
-    folder: RunFolder,
-    feed: Feed,
-    on_report: Callable[[Report], None] = lambda report: None,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> Measured:
+def measure(spec: Responses, session: Session) -> Measured:
     """Measure under each choice that is not in the folder yet; a line of `points.jsonl` for each pass over the images.
 
     Raises Unready where the net is not there, and Interrupted, with what is measured kept, once `should_stop()` holds.
     """
+    folder, feed = session.folder, session.feed
     assert isinstance(feed, MemoryFeed)
     net = checkpoint.trained(spec.run, folder.results).to(feed.device)
     weights = checkpoint.digest_of(net)
@@ -51,7 +47,7 @@ def measure(
         if (data, mode) in rows:
             continue
         began = time.monotonic()
-        found = deviations(net, spec.recipe, feed, sets[data], mode, should_stop)
+        found = deviations(net, spec.recipe, feed, sets[data], mode, session.should_stop)
         seconds = time.monotonic() - began
         std = {reduction: list(values) for reduction, values in zip(REDUCTIONS, found, strict=True)}
         rows[data, mode] = {
@@ -59,7 +55,7 @@ def measure(
         }  # fmt: skip
         write_lines(folder.points, rows.values())
         rate, left = len(sets[data]) / seconds, (len(PASSES) - len(rows)) * seconds
-        on_report(Report(len(rows), len(PASSES), math.nan, math.nan, None, rate, left, True))
+        session.on_report(Report(len(rows), len(PASSES), math.nan, math.nan, None, rate, left, True))
     seconds = sum(row["seconds"] for row in rows.values())
     return Measured(spec.run_id, "done", len(rows), weights, seconds)
 

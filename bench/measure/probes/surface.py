@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -21,12 +20,13 @@ from bench.device.precision import autocast
 from bench.errors import Interrupted
 from bench.files import read_lines, write_lines
 from bench.runs.derived import Grid, SurfacePart
-from bench.runs.folder import Measured, RunFolder
+from bench.runs.folder import Measured
 from bench.runs.spec import Precision
 from bench.testing.error_rate import EVAL_BATCH, fold
 from bench.training import checkpoint
-from bench.training.feed import Feed, MemoryFeed
-from bench.training.loop import Report
+from bench.training.feed import MemoryFeed
+from bench.training.loop import Session
+from bench.training.report import Report
 
 BATCH = {"cpu": EVAL_BATCH["cpu"], "cuda": 2_500}
 """Images of a forward pass: many points ask for the same ones, so that a GPU may hold more of them than in a test."""
@@ -35,18 +35,13 @@ SAVE_SECONDS = 10.0
 Weights = dict[str, Tensor]
 
 
-def measure(
-    part: SurfacePart,
-    folder: RunFolder,
-    feed: Feed,
-    on_report: Callable[[Report], None] = lambda report: None,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> Measured:
+def measure(part: SurfacePart, session: Session) -> Measured:
     """Measure the points of a part that are not in its folder yet; the net itself stays what it was.
 
     A point is the mean cross-entropy, in nats, and the error, in percent, over the grid's images in evaluation mode. Raises
     Unready where the net is not there, and Interrupted, after writing what is measured, once `should_stop()` holds.
     """
+    folder, feed = session.folder, session.feed
     assert isinstance(feed, MemoryFeed)
     net = checkpoint.trained(part.run, folder.results).to(feed.train.images.device)
     if part.recipe.memory_format == "channels_last":
@@ -70,14 +65,14 @@ def measure(
             "row": row, "column": column, "loss": loss, "error": error, "weights": weights, "seconds": now - before,
         }  # fmt: skip
         done += 1
-        stops = should_stop()
+        stops = session.should_stop()
         if stops or now - saved > SAVE_SECONDS:
             write_lines(folder.points, points.values())
             saved = now
         rate = done / (now - began)
         left = (len(wanted) - len(points)) / rate
         shown = math.nan if loss is None else loss
-        on_report(
+        session.on_report(
             Report(
                 len(points), len(wanted), shown, error, None, rate * len(images), left, column + 1 == part.grid.columns
             )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.measure.counts.closed_form import conv_outputs, count
 from bench.measure.speed.settings import Setting
+from bench.runs.provenance import cores
 from bench.runs.spec import Precision
 
 if TYPE_CHECKING:
@@ -35,11 +35,6 @@ class Ceilings:
         """The better of two measurements, each by itself: a ceiling is what was reached at best."""
         flops = {name: max(c.flops.get(name, 0.0) for c in (self, other)) for name in {**self.flops, **other.flops}}
         return Ceilings(flops, max(self.bytes, other.bytes))
-
-
-def cores() -> int:
-    """Cores of this process."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def ceilings(device: torch.device, precisions: Iterable[Precision] = ("fp32",)) -> Ceilings:

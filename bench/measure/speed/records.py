@@ -249,6 +249,15 @@ def merge(old: Sequence[Machine], new: Machine) -> list[Machine]:
     return sorted([*(m for m in old if m.name != new.name), whole], key=lambda machine: machine.name)
 
 
+def load_all(*paths: Path) -> list[Machine]:
+    """The machines of several files; where two have the same one, the later file wins."""
+    machines: list[Machine] = []
+    for path in paths:
+        for machine in load(path):
+            machines = merge(machines, machine)
+    return machines
+
+
 def _sessions_joined(machine: Machine) -> Machine:
     """Its ceilings are measured again and again in a session, which has the best of them."""
     best: dict[str, Ceilings] = {}

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from bench.measure.speed.settings import Setting
+from bench.runs.datasets import IMAGENET
 from models.arch import Arch
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 WORKERS = 2
 """That load images."""
-SIDE = 224
+SIDE = IMAGENET.side
 TELL_SECONDS = 1.0
 
 Batches = Iterable["tuple[Tensor, Tensor]"]
@@ -112,7 +113,7 @@ def ready(setting: Setting, device: torch.device) -> Iterator[tuple[Tensor, Tens
     """One batch again and again, normalised as workers would hand it over."""
     import torch
 
-    x, y = torch.randn(setting.batch, 3, SIDE, SIDE), torch.randint(0, 1000, (setting.batch,))
+    x, y = torch.randn(setting.batch, 3, SIDE, SIDE), torch.randint(0, IMAGENET.classes, (setting.batch,))
     pinned = (x.pin_memory(), y.pin_memory()) if device.type == "cuda" else (x, y)
     while True:
         yield pinned

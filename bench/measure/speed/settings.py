@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
 from bench.errors import UserError
 from bench.runs.spec import Precision
+from bench.studies import cifar_depth
 from models.arch import Arch, parse_arch
 
 How = Literal["reference", "eager", "compiled", "captured"]
 Kind = Literal["cpu", "cuda"]
 MemoryFormat = Literal["channels_last", "contiguous"]
 
+CIFAR = tuple(arch.name for arch in cifar_depth.ARCHS)
 DEEPEST = "resnet-1202-A"
-CIFAR = (
-    *(f"plain-{depth}" for depth in (20, 32, 44, 56, 110)),
-    *(f"resnet-{depth}-A" for depth in (20, 32, 44, 56, 110)),
-    DEEPEST,
-)
 IMAGENET = (
     *(f"imagenet-{kind}" for depth in (18, 34) for kind in (f"plain-{depth}", *(f"resnet-{depth}-{o}" for o in "ABC"))),
     "imagenet-resnet-50-B",
@@ -71,28 +69,38 @@ class Setting:
         return *net, self.precision != "fp32", self.memory_format == "contiguous", self.name
 
 
+FASTEST: dict[Kind, How] = {"cpu": "compiled", "cuda": "captured"}
+"""The way that the runs of CIFAR nets take by themselves."""
+HALVES: dict[Kind, tuple[Precision, ...]] = {"cpu": ("bf16",), "cuda": ("tf32", "bf16", "fp16")}
+"""The precisions beside the paper's."""
+
+
 def settings(kind: Kind) -> list[Setting]:
     """All that is timed on a CPU or a GPU."""
-    fast: How = "captured" if kind == "cuda" else "compiled"
-    halves: tuple[Precision, ...] = ("tf32", "bf16", "fp16") if kind == "cuda" else ("bf16",)
-    few = AIMED_AT if kind == "cuda" else AIMED_AT[:2]
-    wide = ("imagenet-resnet-18-A", "imagenet-resnet-50-B")
-
-    found = [Setting(net, fast) for net in CIFAR if net != DEEPEST or kind == "cuda"]
-    found += [Setting(net, "eager") for net in ("plain-20", *AIMED_AT, DEEPEST)]
-    found += [Setting(net, "compiled") for net in few if kind == "cuda"]
-    found += [Setting(net, fast, precision=half) for net in few for half in halves]
-    found += [Setting("resnet-20-A", "eager", memory_format="contiguous")]
-    found += [Setting(net, "eager", training=False) for net in CIFAR]
-    found += [Setting("resnet-20-A", "eager", training=False, precision=half) for half in halves]
-
-    found += [Setting(net, "eager") for net in IMAGENET]
-    found += [Setting(net, "compiled") for net in wide]
-    found += [Setting(net, "eager", precision=half) for net in wide[1:] for half in halves]
-    found += [Setting(wide[0], "eager", memory_format="contiguous")]
-    found += [Setting(net, "eager", training=False) for net in IMAGENET]
-    found += [Setting(net, "eager", training=False, precision=half) for net in wide[1:] for half in halves]
+    found = (*_of_cifar(kind), *_of_imagenet(kind))
     return sorted((replace(one, batch=batch(one.net, kind)) for one in found), key=lambda setting: setting.order)
+
+
+def _of_cifar(kind: Kind) -> Iterator[Setting]:
+    fast, halves = FASTEST[kind], HALVES[kind]
+    few = AIMED_AT if kind == "cuda" else AIMED_AT[:2]
+    yield from (Setting(net, fast) for net in CIFAR if net != DEEPEST or kind == "cuda")
+    yield from (Setting(net, "eager") for net in ("plain-20", *AIMED_AT, DEEPEST))
+    if kind == "cuda":
+        yield from (Setting(net, "compiled") for net in few)
+    yield from (Setting(net, fast, precision=half) for net in few for half in halves)
+    yield Setting("resnet-20-A", "eager", memory_format="contiguous")
+    yield from (Setting(net, "eager", training=False) for net in CIFAR)
+    yield from (Setting("resnet-20-A", "eager", training=False, precision=half) for half in halves)
+
+
+def _of_imagenet(kind: Kind) -> Iterator[Setting]:
+    shallow, wide = "imagenet-resnet-18-A", "imagenet-resnet-50-B"
+    for training in (True, False):
+        yield from (Setting(net, "eager", training) for net in IMAGENET)
+        yield from (Setting(wide, "eager", training, precision=half) for half in HALVES[kind])
+    yield from (Setting(net, "compiled") for net in (shallow, wide))
+    yield Setting(shallow, "eager", memory_format="contiguous")
 
 
 def batch(net: str, kind: Kind) -> int:
@@ -174,7 +182,7 @@ def _beyond(net: str, kind: Kind) -> list[Setting]:
         names = ", ".join((*CIFAR, *IMAGENET, *(one.name for one in WHOLES)))
         why = f": {error}" if "6n+2" in str(error) else f" matches nothing that is timed here: it has {names}"
         raise UserError(f"--only {net}{why}") from None
-    fast: How = "captured" if kind == "cuda" and arch.family == "cifar" else "compiled"
+    fast = FASTEST[kind] if arch.family == "cifar" else "compiled"
     count = batch(net, kind)
     return [
         Setting(net, fast, batch=count),

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench.device.environment import ENVIRONMENT
 from bench.measure.speed import reference_loop
-from bench.measure.speed.ceilings import cores
 from bench.measure.speed.settings import Setting, kind
+from bench.runs.datasets import CIFAR10
+from bench.runs.provenance import cores
 from bench.runs.spec import CifarRecipe, ImageNetRecipe, Recipe
 from models.arch import parse_arch
 
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from bench.images.memory import Dataset
-
-IMAGES, TEST_IMAGES = 50_000, 10_000
-"""Of the random data set: as many as CIFAR-10 has, so that as much memory is used and epochs begin as seldom."""
 
 
 class Loop:
@@ -237,9 +235,9 @@ def random_images() -> Dataset:
 
     seed = torch.Generator().manual_seed(0)
     parts = []
-    for count in (IMAGES, TEST_IMAGES):
+    for count in (CIFAR10.train, CIFAR10.test):  # so that as much memory is used, and epochs begin as seldom
         images = torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8, generator=seed)
-        parts.append(Images(images, torch.randint(0, 10, (count,), generator=seed)))
+        parts.append(Images(images, torch.randint(0, CIFAR10.classes, (count,), generator=seed)))
     return Dataset(*parts)
 
 

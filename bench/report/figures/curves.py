@@ -9,6 +9,7 @@ from typing import Protocol
 
 from bench.report.figures.chart import TEST, TRAINING, Axis, Chart, Panel, Series, Style, colour, faint
 from bench.runs.finished import FinishedRun
+from bench.runs.spec import CifarRecipe, ImageNetRecipe
 from bench.verdicts import published
 from models.arch import Arch
 
@@ -89,7 +90,7 @@ def _panel(title: str, nets: Sequence[Net], errors: Errors, paper: str, top: flo
     unit, power = unit_of(total)
     series = []
     for net in nets:
-        whole = 600_000 if net.arch.family == "imagenet" else 64_000
+        whole = (ImageNetRecipe() if net.arch.family == "imagenet" else CifarRecipe()).iterations
         for field, name, kind, style in errors:
             series += _ours(net, field, kind, style, unit)
             series += _of_paper(paper, net.arch, name, kind, style, total / whole * 1e4 / unit)

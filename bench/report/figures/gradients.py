@@ -68,25 +68,34 @@ def signals(rows: Sequence[Row], heading: str) -> Figure:
             axis.set(yscale="log", xlim=(0, arch.depth))
             axis.axhline(1, color="0.85", lw=0.8, zorder=0)
     for depth in {arch.depth for arch in archs}:
-        pair = [i for i, arch in enumerate(archs) if arch.depth == depth]
-        for of_kind in axes:  # a plain net and its residual twin have the same frame
-            limits = [of_kind[i].get_ylim() for i in pair]
-            for i in pair:
-                of_kind[i].set_ylim(min(0.05, *(low for low, _ in limits)), max(20.0, *(high for _, high in limits)))
+        for of_kind in axes:
+            _same_frame([axis for axis, arch in zip(of_kind, archs, strict=True) if arch.depth == depth])
     axes[0][0].set_ylabel("std of the response")
     axes[1][0].set_ylabel("norm of its gradient")
     if heading:
         figure.suptitle(heading, size=10, color="0.2")
+    _legend(figure)
+    seaborn.despine(figure)
+    return figure
+
+
+def _same_frame(axes: Sequence[Axes]) -> None:
+    """Give a plain net and its residual twin the same limits."""
+    limits = [axis.get_ylim() for axis in axes]
+    for axis in axes:
+        axis.set_ylim(min(0.05, *(low for low, _ in limits)), max(20.0, *(high for _, high in limits)))
+
+
+def _legend(figure: Figure) -> None:
+    """One for all panels, in the order of CONDITIONS."""
     found: dict[str, Any] = {}
-    for axis in axes.flat:
-        found |= {label: line for line, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    for axis in figure.axes:
+        found |= {str(label): line for line, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     known = [how.label for how in CONDITIONS if how.label in found]
     figure.legend(
         [found[label] for label in known], known, loc="outside lower center", ncols=min(3, len(known)), frameon=False,
         fontsize="small",
     )  # fmt: skip
-    seaborn.despine(figure)
-    return figure
 
 
 def _line(axis: Axes, values: Sequence[float | None], condition: Condition) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean, stdev
+from statistics import fmean
 
 from bench.report.figures.chart import PLAIN, RESIDUAL, Axis, Chart, Panel, Series, Style, log_ticks
+from bench.verdicts.hypothesis import FEWEST_RUNS
+from bench.verdicts.numbers import reach_of_a_run
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,7 @@ def value(errors: Sequence[float]) -> Value | None:
     """The mean, with the interval (Student) in which a further seed falls in 95 % of cases, from three seeds on."""
     if not errors:
         return None
-    n = len(errors)
-    if n < 3:
-        return Value(fmean(errors))
-    from scipy.stats import t
-
-    return Value(fmean(errors), float(t.ppf(0.975, n - 1)) * stdev(errors) * math.sqrt(1 + 1 / n))
+    return Value(fmean(errors), reach_of_a_run(errors) if len(errors) >= FEWEST_RUNS else None)
 
 
 def against_depth(points: Sequence[Point], others: Sequence[Point] = ()) -> Chart:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from bench.report.page import Part, grid
 from bench.report.sections.runs import mean_and_spread
 from bench.studies.claims import ALIKE
-from bench.verdicts.claims import CAUTION, papers_spread
-from bench.verdicts.hypothesis import ALPHA, Sample, add
+from bench.verdicts.claims import assumed_spread
+from bench.verdicts.hypothesis import contrast
 from models.arch import Arch
 
 HEADERS = ["net", "test error with it, last", "seeds", "without it", "seeds", "difference [95 %]", "verdict"]
@@ -25,20 +25,18 @@ def section(errors: Mapping[Arch, tuple[Sequence[float], Sequence[float]]], usua
         grid(rows, HEADERS, range(1, 6)),
         f"Without it: [{usual}]({usual}.md). The difference of means over seeds has its 95 % interval (as "
         "[claims](../REPRODUCE.md#how-to-read-a-claim) have theirs; of fewer than three runs, seeds are taken to spread by "
-        f"{CAUTION * papers_spread():g} points). *alike*: shown to differ by less than {ALIKE} points, by two one-sided tests "
+        f"{assumed_spread():g} points). *alike*: shown to differ by less than {ALIKE} points, by two one-sided tests "
         "at 5 %. *differ*: the interval does not hold zero. Else *undecided*. Each net by itself: of twenty, one says so by "
         "chance.",
     ]
 
 
 def _row(arch: Arch, changed: Sequence[float], usual: Sequence[float]) -> list[str]:
-    total = add((Sample(1, tuple(changed)), Sample(-1, tuple(usual))), CAUTION * papers_spread())
-    low, high = total.value - total.half_width, total.value + total.half_width
-    alike = max(total.p_below(ALIKE), total.p_above(-ALIKE)) < ALPHA
-    word = "alike" if alike else "undecided" if low <= 0 <= high else "differ"
+    found = contrast(changed, usual, assumed_spread(), ALIKE)
+    low, high = found.interval
     return [
         arch.title,
         *(text for values in (changed, usual) for text in (mean_and_spread(list(values)), str(len(values)))),
-        f"{total.value:+.2f} [{low:+.2f}, {high:+.2f}]",
-        word,
+        f"{found.difference:+.2f} [{low:+.2f}, {high:+.2f}]",
+        found.word,
     ]

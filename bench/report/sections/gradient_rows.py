@@ -75,9 +75,10 @@ def rows(found: Found, variant: GradientVariant) -> list[Row]:
     return [Row(*key, tuple(sorted(of[key], key=lambda one: one.spec.seed))) for key in order]
 
 
-def variants(found: Found) -> set[GradientVariant]:
+def variants(found: Found) -> list[GradientVariant]:
     """The pages for which something is measured."""
-    return {GRADIENTS_OF_PAPER, *(GradientVariant.of(run.spec) for run in found.watched.values())}
+    others = {GradientVariant.of(run.spec) for run in found.watched.values()} - {GRADIENTS_OF_PAPER}
+    return [GRADIENTS_OF_PAPER, *sorted(others, key=lambda variant: variant.name)]
 
 
 def number(value: float | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean, stdev
@@ -16,7 +16,7 @@ from bench.runs.finished import Finished, FinishedRun, by_arch, find, finished, 
 from bench.runs.folder import Result, RunFolder
 from bench.runs.scores import wilson
 from bench.runs.spec import RunSpec, Spec, stem
-from bench.verdicts.numbers import Verdict
+from bench.verdicts.numbers import RESOLUTION, Verdict
 from models.arch import Arch
 
 
@@ -26,6 +26,14 @@ class Found:
 
     runs: Mapping[str, FinishedRun]
     folders: tuple[Path, ...]
+    """A person's own results first, tables/measured last; or that alone."""
+    logs: Mapping[str, str] = field(default_factory=dict)
+    """Run id -> path of its log, of runs that were started and have no result."""
+
+    @property
+    def measured(self) -> Path:
+        """tables/measured, or what stands for it."""
+        return self.folders[-1]
 
     def of(self, spec: RunSpec) -> list[FinishedRun]:
         """The finished runs of this kind, of whatever seed, seeds in order."""
@@ -92,8 +100,9 @@ def other_images(errors: Sequence[float], images: int) -> str:
 
 
 MATCH = (
-    "`match` means that the 95 % interval of the difference between the two trainings holds 0, and reaches at most 0.75 points "
-    "either way ([the rule](../REPRODUCE.md#how-to-read-a-verdict), and [how often it errs](calibration.md))."
+    "`match` means that the 95 % interval of the difference between the two trainings holds 0, and reaches at most "
+    f"{RESOLUTION} points either way ([the rule](../REPRODUCE.md#how-to-read-a-verdict), and [how often it "
+    "errs](calibration.md))."
 )
 NOT_THEIRS = (
     "**These are not the paper's runs**: the schedule or the data differ, so that the errors must not be held against "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import sqrt
 from pathlib import Path
@@ -13,8 +13,11 @@ from bench.files import Damaged, read_as, write_text
 from bench.report.figures.chart import GREY, SHADES, Axis, Chart, Panel, Series, Style
 from bench.report.page import Figure, Page, Part, Table, grid
 from bench.report.render import markdown, terminal
+from bench.report.sections.runs import Found
 from bench.studies.calibration import ASSUMPTIONS, CURVE, POWER, RUNS, SPREADS, STATISTICS, Setting, settings
-from bench.verdicts.numbers import ASSUMED_SPREAD, ERROR_WORDS, FEWEST_RUNS, RESOLUTION, judge_cells, runs_of
+from bench.verdicts.hypothesis import FEWEST_RUNS
+from bench.verdicts.numbers import ERROR_WORDS, RESOLUTION, judge_cells, runs_of
+from bench.verdicts.published import papers_spread
 
 if TYPE_CHECKING:
     import numpy as np
@@ -176,7 +179,7 @@ def _judged_by(statistic: str, runs: int) -> str:
     """Whose spread the interval is made of."""
     if runs >= FEWEST_RUNS:
         return "both spreads" if statistic.startswith("mean") else "our spread"
-    return "the paper's spread" if statistic.startswith("mean") else f"{ASSUMED_SPREAD} assumed"
+    return "the paper's spread" if statistic.startswith("mean") else f"{papers_spread()} assumed"
 
 
 def _table(calibration: Calibration, spreads: Sequence[float]) -> Table:
@@ -325,3 +328,9 @@ def _strict(calibration: Calibration) -> Table:
                 rows.append([statistic, str(runs), f"{spread:g}", *map(percent, (*alarms, *told))])
     names = [*HEADERS[:3], "cries wolf, %", "strict", "better at -1", "strict", "worse at +1", "strict"]
     return grid(rows, names, range(1, len(names)))
+
+
+def pages(found: Found) -> Iterator[Page]:
+    """The page of what is committed; none where nothing is."""
+    if (path := found.measured / "calibration.json").exists():
+        yield page(load(path))

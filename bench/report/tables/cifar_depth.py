@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
 from bench.report.figures import curves, points
 from bench.report.figures.chart import Chart
 from bench.report.page import Cell, Figure, Manifest, Page, Part, Section, Table, behind, cells
-from bench.report.render import markdown, terminal
+from bench.report.render import terminal
 from bench.report.render.markdown import thousands
-from bench.report.sections import change, manifest, point_by_point
+from bench.report.sections import change, manifest, point_by_point, third_party
 from bench.report.sections import claims as asked
 from bench.report.sections.runs import (
     MATCH,
     NOT_THEIRS,
     SAMPLING,
+    Found,
     difference,
     mean_and_spread,
     other_images,
@@ -25,11 +26,13 @@ from bench.report.sections.runs import (
     sentences,
     verdict_cell,
 )
-from bench.report.tables import third_party
+from bench.runs.datasets import CIFAR10
 from bench.runs.finished import FinishedRun
 from bench.runs.spec import Schedule
+from bench.studies import cifar_depth as study
+from bench.studies import warmup
 from bench.studies.cifar_depth import ARCHS, CITED, PUBLISHED, choices, deviations
-from bench.studies.variant import PAPER, Variant
+from bench.studies.variant import PAPER, Variant, ordered
 from bench.verdicts import claims, published
 from bench.verdicts.numbers import MISSING, Verdict, judge_bound, judge_errors
 from models.arch import Arch
@@ -51,7 +54,7 @@ class Row:
         return [value for run in self.runs if (value := getattr(run.result, name)) is not None]
 
 
-def rows(finished: dict[str, FinishedRun], variant: Variant) -> list[Row]:
+def rows(finished: Mapping[str, FinishedRun], variant: Variant) -> list[Row]:
     """A row for each net of the study, and for each other CIFAR net that has runs of this variant."""
     of_arch: dict[Arch, list[FinishedRun]] = {arch: [] for arch in ARCHS}
     for run in finished.values():
@@ -103,7 +106,7 @@ NUMERIC = (1, 2, 4, 5, 6, 7, 8, 9, 11)
 NARROW = ("net", "paper: test error, %", "ours: test error, last", "training error", "seeds", "verdict")
 
 
-def _cells(row: Row, variant: Variant, logs: dict[str, str]) -> tuple[Cell, ...]:
+def _cells(row: Row, variant: Variant, logs: Mapping[str, str]) -> tuple[Cell, ...]:
     ours, verdict = Cell(mean_and_spread(row.values("test_error"))), verdict_cell(row.verdict)
     if not row.runs:
         word = "diverged" if row.diverged else "missing"
@@ -144,7 +147,7 @@ QUANTITIES: manifest.Quantities = (
 )
 
 
-def _manifest(row: Row, variant: Variant, logs: dict[str, str]) -> Manifest:
+def _manifest(row: Row, variant: Variant, logs: Mapping[str, str]) -> Manifest:
     """What stands behind the row."""
     title, runs = f"{row.arch.title}, schedule {variant.schedule}", (*row.runs, *row.diverged)
     if not runs:
@@ -153,7 +156,7 @@ def _manifest(row: Row, variant: Variant, logs: dict[str, str]) -> Manifest:
     return manifest.of_runs(title, runs, QUANTITIES, deviations, choices, again)
 
 
-def _log(arch: Arch, variant: Variant, logs: dict[str, str]) -> str | None:
+def _log(arch: Arch, variant: Variant, logs: Mapping[str, str]) -> str | None:
     """Path of the log of a run of the net that was started and has no result."""
     for run_id, path in logs.items():
         seed = re.fullmatch(rf"{arch.name}-.*s(\d+)-[0-9a-f]+", run_id)
@@ -168,7 +171,7 @@ BEST_NOTE = (
 )
 
 
-def _best_cells(row: Row, variant: Variant, logs: dict[str, str]) -> tuple[Cell, ...]:
+def _best_cells(row: Row, variant: Variant, logs: Mapping[str, str]) -> tuple[Cell, ...]:
     """The second line of a net whose best of five the paper prints too."""
     number, verdict = _best(row.arch), row.best
     assert verdict
@@ -206,8 +209,8 @@ def paper_cells(arch: Arch) -> list[Cell]:
     return [Cell(text, manifest=manifest.of_paper(number, third_party.beside(ids.error))), Cell(statistic)]
 
 
-def table(all_rows: Sequence[Row], variant: Variant, logs: dict[str, str]) -> Table:
-    """Table 6 with ours beside it. `logs` as in `page`."""
+def table(all_rows: Sequence[Row], variant: Variant, logs: Mapping[str, str]) -> Table:
+    """Table 6 with ours beside it. `logs`: run id -> log of a run that was started and has no result."""
     shown = [HEADERS.index(name) for name in NARROW]
     lines = []
     for row in all_rows:  # one line a net, and one more for a best of five
@@ -215,9 +218,15 @@ def table(all_rows: Sequence[Row], variant: Variant, logs: dict[str, str]) -> Ta
     return Table(HEADERS, lines, NUMERIC, shown)
 
 
-def render_terminal(finished: dict[str, FinishedRun], variant: Variant) -> str:
+def variants(found: Found) -> list[Variant]:
+    """The pages for which something is finished, without runs that the table warmup alone shows."""
+    specs = [run.spec for run in found.runs.values() if run.spec.arch.family == "cifar"]
+    return ordered({Variant.of(spec) for spec in specs if not warmup.variant_of(spec)})
+
+
+def render_terminal(found: Found, variant: Variant) -> str:
     """The columns that fit a terminal."""
-    return terminal.render(table(rows(finished, variant), variant, {}))
+    return terminal.render(table(rows(found.runs, variant), variant, {}))
 
 
 TITLES: dict[Schedule, str] = {
@@ -227,13 +236,9 @@ TITLES: dict[Schedule, str] = {
 }
 
 
-def render(finished: dict[str, FinishedRun], variant: Variant, logs: dict[str, str]) -> str:
-    """The page in Markdown."""
-    return markdown.render(page(finished, variant, logs))
-
-
-def page(finished: dict[str, FinishedRun], variant: Variant, logs: dict[str, str]) -> Page:
-    """The page. `logs` are the paths of the logs of runs that were started and have no result, by run id."""
+def page(found: Found, variant: Variant) -> Page:
+    """The page."""
+    finished, logs = found.runs, found.logs
     all_rows = rows(finished, variant)
     runs = [run for row in all_rows for run in (*row.runs, *row.diverged)]
     title = TITLES[variant.schedule]
@@ -260,7 +265,7 @@ def page(finished: dict[str, FinishedRun], variant: Variant, logs: dict[str, str
     )
 
 
-def _change(finished: dict[str, FinishedRun], variant: Variant, all_rows: Sequence[Row]) -> list[Part]:
+def _change(finished: Mapping[str, FinishedRun], variant: Variant, all_rows: Sequence[Row]) -> list[Part]:
     """Its runs beside those of the same nets without the fields that `--set` changed."""
     if not variant.changes:
         return []
@@ -384,7 +389,8 @@ def _of_paper(variant: Variant, figure: str) -> str:
     """What the faint curves are."""
     if variant.dataset != "cifar10":
         return ""
-    scaled = "" if variant.schedule == "paper" else ", its 64,000 iterations drawn over the length of this schedule"
+    length = thousands(study.PAPER.iterations)
+    scaled = "" if variant.schedule == "paper" else f", its {length} iterations drawn over the length of this schedule"
     return f" Faint: the paper's own curves, read off {figure}{scaled}."
 
 
@@ -411,7 +417,8 @@ def _depth(all_rows: Sequence[Row]) -> str:
 
 def _sampling_of_paper() -> str:
     number = published.load()["T6/ResNet-20/test_error"]
-    return f" At the paper's {number.printed} %, 10,000 images leave {other_images([number.number], 10_000)}."
+    leaves = other_images([number.number], CIFAR10.test)
+    return f" At the paper's {number.printed} %, {thousands(CIFAR10.test)} images leave {leaves}."
 
 
 def _definitions(variant: Variant) -> Section:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from bench.report.sections import claims as asked
 from bench.report.sections import gradient_rows
 from bench.report.sections.claims import word_cell
 from bench.report.sections.runs import Found
+from bench.report.tables import complexity
 from bench.runs import overrides
 from bench.runs.finished import FinishedRun
 from bench.runs.spec import RunSpec, Schedule, Spec
@@ -89,7 +90,7 @@ def families(finished: Finished, schedule: Schedule | None = None, folders: Sequ
         if at not in TITLES and other.changes not in own:  # those are part of a claim, not a setting
             more = _cifar(other, inside) if isinstance(other, Variant) else [_imagenet(other, finished)]
             found += [family for family in more if any(one.word != "not run" for one in family.judged)]
-    for shown in sorted(gradient_rows.variants(inside) - {GRADIENTS_OF_PAPER}, key=lambda each: each.name):
+    for shown in gradient_rows.variants(inside)[1:]:
         family = _gradients(shown, inside)
         found += [family] if any(one.word != "not run" for one in family.judged) else []
     return found
@@ -333,3 +334,9 @@ def render_terminal(
     missing = [said.replace("`", "") for family in found if (said := _to_run(family))]
     heading = f"At schedule {schedule}, {len(judged)} claims: {summary(judged)}."
     return "\n".join([heading, "", terminal.render(_verdicts(judged)), "", *missing])
+
+
+def pages(found: Found) -> Iterator[Page]:
+    """The page, where nets are counted."""
+    if (path := found.measured / "complexity.json").exists():
+        yield page(found.runs, complexity.load(path), found.folders)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from bench.report.render import markdown, terminal
 from bench.report.render.markdown import thousands
 from bench.report.sections import claims as asked
 from bench.report.sections import manifest
+from bench.report.sections.runs import Found
 from bench.studies.complexity import ARCHS, KNOWN_DIFFERENCES, PUBLISHED_FLOPS, PUBLISHED_PARAMETERS
 from bench.verdicts import claims, published
 from bench.verdicts.numbers import Verdict, judge_exact
@@ -278,3 +279,9 @@ def _conventions(costs: dict[str, Cost]) -> list[Part]:
         "is about twice any of them.",
         grid(lines, headers, (1, 2, 3, 4)),
     ]
+
+
+def pages(found: Found) -> Iterator[Page]:
+    """The page of what is committed; none where nothing is."""
+    if (path := found.measured / "complexity.json").exists():
+        yield page(load(path), made(path))

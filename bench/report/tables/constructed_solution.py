@@ -22,7 +22,7 @@ from bench.runs.derived import Extension
 from bench.runs.finished import Finished
 from bench.studies import constructed_solution as study
 from bench.studies.cifar_depth import choices, deviations
-from bench.studies.variant import PAPER, Variant
+from bench.studies.variant import PAPER, Variant, ordered
 from bench.verdicts import claims
 from models.arch import Arch
 
@@ -70,14 +70,14 @@ def extension(variant: Variant, seed: int) -> Extension:
     return study.extension(variant.spec(study.SHALLOW, seed), variant.spec(study.DEEP, seed))
 
 
-def variants(found: Found) -> set[Variant]:
+def variants(found: Found) -> list[Variant]:
     """The pages for which there is a constructed net, or a shallow and a deep one to compare."""
     shallow, *deep = (
         {Variant.of(run.spec) for run in found.runs.values() if run.spec.arch == arch}
         for arch in (study.SHALLOW, study.DEEP, study.RESIDUAL)
     )
     compared = shallow.intersection(set().union(*deep))
-    return {PAPER, *compared, *(variant for variant in shallow if built(found, variant))}
+    return ordered({PAPER, *compared, *(variant for variant in shallow if built(found, variant))})
 
 
 def rows(found: Found, variant: Variant) -> list[Row]:

@@ -12,7 +12,7 @@ from bench.report.render import terminal
 from bench.report.sections import claims as asked
 from bench.report.sections import gradient_findings as findings
 from bench.report.sections import manifest
-from bench.report.sections.gradient_rows import Row, Run, number, rows
+from bench.report.sections.gradient_rows import Row, Run, number, rows, variants
 from bench.report.sections.runs import Found, provenance
 from bench.report.sections.titles import measured as section_of
 from bench.runs.spec import Schedule
@@ -20,6 +20,8 @@ from bench.studies import gradients as study
 from bench.studies.gradients import CHAIN, PROBE_IMAGES
 from bench.studies.variant import GradientVariant
 from bench.verdicts import claims
+
+__all__ = ["page", "render_terminal", "variants"]
 
 INITIAL = [
     "net", "batch norm", "weights", "runs", "forward: last over first", "a layer", "", "backward: first over last",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -10,6 +11,7 @@ from bench.files import read_as, write_json
 from bench.report.page import Cell, Page, Section, Table, behind, cells, grid
 from bench.report.render import markdown, terminal
 from bench.report.sections import manifest
+from bench.report.sections.runs import Found
 from bench.studies.cifar_depth import PAPER
 from bench.training.checkpoint_interval import seconds_between
 from models.arch import parse_arch
@@ -198,7 +200,10 @@ def overhead_table(overheads: Overheads | None) -> Table:
     return Table(OVERHEAD_HEADERS, lines, range(2, 9))
 
 
-def render_terminal(figures: Figures, overheads: Overheads | None) -> str:
+def render_terminal(found: Found) -> str:
+    """The columns that fit a terminal."""
+    path = found.measured / "harness.json"
+    figures, overheads = load(path), load_overheads(path.with_name(OVERHEAD))
     return terminal.render(table(figures)) + "\n\n" + terminal.render(overhead_table(overheads))
 
 
@@ -250,3 +255,9 @@ def _traffic(figures: Figures) -> Section:
 
 def _said(calls: dict[str, int] | None) -> str:
     return ", ".join(f"{count} {name}" for name, count in (calls or {}).items()) or "none"
+
+
+def pages(found: Found) -> Iterator[Page]:
+    """The page of what is committed; none where nothing is."""
+    if (path := found.measured / "harness.json").exists():
+        yield page(load(path), load_overheads(path.with_name(OVERHEAD)))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import fmean, median, stdev
+from statistics import fmean, median
 
 from bench.files import read_json
 from bench.measure.probes import responses_record
@@ -24,17 +24,13 @@ from bench.runs.folder import RunFolder
 from bench.studies import layer_responses as study
 from bench.studies.cifar_depth import choices, deviations
 from bench.studies.layer_responses import ARCHS, published_id
-from bench.studies.variant import PAPER, Variant
+from bench.studies.variant import PAPER, Variant, ordered
 from bench.verdicts import claims, published
 from bench.verdicts.claims import Setting
-from bench.verdicts.numbers import CONFIDENCE, FEWEST_RUNS, MISSING, Verdict
+from bench.verdicts.numbers import MISSING, READING_ERROR, RESPONSE_RESOLUTION, Verdict, judge_responses
 from models.arch import Arch
 
 TABLE = "layer_responses"
-READING_ERROR = 0.006
-"""Of a value read off Fig. 7."""
-RESOLUTION = 0.1
-"""Share of the paper's mean that an interval may reach to either side and still decide that nothing differs."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +79,10 @@ def _row(found: Found, variant: Variant, arch: Arch) -> Row:
     return Row(arch, tuple(run for run, _ in there), tuple(folder for _, folder in there), diverged)
 
 
-def variants(found: Found) -> set[Variant]:
+def variants(found: Found) -> list[Variant]:
     """The pages for which something is measured."""
     cifar = [run.spec for run in found.runs.values() if run.spec.arch.family == "cifar"]
-    return {PAPER, *(Variant.of(spec) for spec in cifar if found.find(study.responses(spec)))}
+    return ordered({PAPER, *(Variant.of(spec) for spec in cifar if found.find(study.responses(spec)))})
 
 
 def judge(row: Row, variant: Variant) -> Verdict:
@@ -96,18 +92,7 @@ def judge(row: Row, variant: Variant) -> Verdict:
         return MISSING
     if not variant.comparable or row.arch not in ARCHS:
         return Verdict("not comparable")
-    number = published.load()[published_id(row.arch)].number
-    gap, n = fmean(ours) - number, len(ours)
-    if n < FEWEST_RUNS:
-        said = "The spread of this mean over seeds is printed nowhere, and fewer than three runs do not give it."
-        return Verdict("undecided", gap, note=said)
-    from scipy.stats import t
-
-    half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1)) * stdev(ours) * math.sqrt(1 + 1 / n) + READING_ERROR
-    interval = (gap - half, gap + half)
-    if abs(gap) > half:
-        return Verdict("differs", gap, interval)
-    return Verdict("match" if abs(gap) + half <= RESOLUTION * number else "undecided", gap, interval)
+    return judge_responses(published.load()[published_id(row.arch)], ours)
 
 
 HEADERS = [
@@ -190,8 +175,9 @@ def claimed(found: Found, variant: Variant) -> Setting:
 def _how_to_read(variant: Variant) -> str:
     if variant.comparable:
         return (
-            "The paper's values were read off its figure, ± 0.006. `match` means that the 95 % interval of the difference "
-            f"holds 0, and reaches at most {RESOLUTION:.0%} of the paper's mean either way; `differs` that it does not hold 0."
+            f"The paper's values were read off its figure, ± {READING_ERROR}. `match` means that the 95 % interval of the "
+            f"difference holds 0, and reaches at most {RESPONSE_RESOLUTION:.0%} of the paper's mean either way; `differs` that "
+            "it does not hold 0."
         )
     return (
         "**These are not the paper's nets**: schedule or data differ, and every verdict on a value is `not comparable`. What "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -10,6 +11,7 @@ from bench.files import read_as, write_json
 from bench.report.page import Cell, Page, Table, behind, cells
 from bench.report.render import markdown, terminal
 from bench.report.sections import manifest
+from bench.report.sections.runs import Found
 
 FORMAT = 1
 
@@ -83,8 +85,9 @@ def _where(loading: Loading) -> str:
     return f"{loading.machine}, {loading.versions}; commit {loading.commit}"
 
 
-def render_terminal(loading: Loading) -> str:
-    return terminal.render(table(loading))
+def render_terminal(found: Found) -> str:
+    """The columns that fit a terminal."""
+    return terminal.render(table(load(found.measured / "loading.json")))
 
 
 def render(loading: Loading) -> str:
@@ -108,3 +111,9 @@ def page(loading: Loading) -> Page:
             f"Measured on {_where(loading)}.",
         ],
     )
+
+
+def pages(found: Found) -> Iterator[Page]:
+    """The page of what is committed; none where nothing is."""
+    if (path := found.measured / "loading.json").exists():
+        yield page(load(path))

@@ -21,7 +21,7 @@ from bench.runs.finished import FinishedRun
 from bench.runs.spec import RunSpec
 from bench.studies import loss_surface as study
 from bench.studies.cifar_depth import choices, deviations
-from bench.studies.variant import PAPER, Variant
+from bench.studies.variant import PAPER, Variant, ordered
 from models.arch import Arch
 
 TABLE = "loss_surface"
@@ -68,10 +68,10 @@ def _begun(found: Found, run: RunSpec) -> bool:
     return run in found.with_surfaces and any(found.find(part) for part in study.surface(run))
 
 
-def variants(found: Found) -> set[Variant]:
+def variants(found: Found) -> list[Variant]:
     """The pages for which some of a surface is measured."""
     cifar = [run.spec for run in found.runs.values() if run.spec.arch.family == "cifar"]
-    return {PAPER, *(Variant.of(spec) for spec in cifar if _begun(found, spec))}
+    return ordered({PAPER, *(Variant.of(spec) for spec in cifar if _begun(found, spec))})
 
 
 Number = Callable[[Surface], float | None]

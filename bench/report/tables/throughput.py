@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import median
 
+from bench.measure.speed import records
 from bench.measure.speed.ceilings import Ceilings, least_bytes, multiply_adds
 from bench.measure.speed.records import THIRD_MINUTE, Machine, Session, Speed, label
 from bench.measure.speed.settings import WHOLE, WHOLES, WholeRun, settings
@@ -12,6 +13,7 @@ from bench.report.figures import throughput as picture
 from bench.report.page import Cell, Manifest, Page, Part, Picture, Table, behind, cells, grid
 from bench.report.render import markdown, terminal
 from bench.report.sections import manifest
+from bench.report.sections.runs import Found
 
 COMMAND = "python bench/run.py --table throughput --publish"
 WHOLE_COMMAND = f"python bench/run.py --table throughput --only '{WHOLE}*' --publish"
@@ -195,3 +197,8 @@ def _words(session: Session) -> str:
         words += [f"load before {session.load:.1f}" + (" (busy: these figures are worth little)" if busy else "")]
     words += [f"matrix product {products} GFLOP/s", f"copy {best.bytes / 1e9:,.0f} GB/s (read and written)"]
     return "; ".join(word for word in words if word) + "."
+
+
+def pages(found: Found) -> Iterator[Page]:
+    """The page of all machines that were timed: those that are committed, and this one."""
+    yield page(records.load_all(*(folder / "throughput.json" for folder in reversed(found.folders))))

@@ -18,10 +18,9 @@ from bench.report.sections.runs import Found, mean_and_spread, provenance, sente
 from bench.report.sections.titles import SEEDS, measured, not_theirs, titled, to_fill
 from bench.report.tables.cifar_depth import QUANTITIES, judge, paper_cells
 from bench.runs.finished import FinishedRun
-from bench.runs.spec import RunSpec
 from bench.studies import warmup as study
 from bench.studies.cifar_depth import choices, deviations
-from bench.studies.variant import PAPER, Variant
+from bench.studies.variant import PAPER, Variant, ordered
 from bench.verdicts import claims
 from models.arch import Arch
 
@@ -52,12 +51,6 @@ class Row:
         return [value for result in done if (value := getattr(result, name)) is not None]
 
 
-def specs(variant: Variant, arch: Arch, seed: int) -> dict[bool, RunSpec]:
-    """The pair of runs of a net and a seed, by whether it warms up."""
-    run = variant.spec(arch, seed)
-    return {True: study.with_warmup(run), False: study.without_warmup(run)}
-
-
 def rows(found: Found, variant: Variant) -> list[Row]:
     """Two rows for ResNet-110, and for each other net of which both have been run."""
     others = {run.spec.arch for run in found.runs.values() if run.spec.arch.family == "cifar"} - {*study.ARCHS}
@@ -67,23 +60,14 @@ def rows(found: Found, variant: Variant) -> list[Row]:
 
 def _pair(found: Found, variant: Variant, arch: Arch) -> list[Row]:
     def runs(warm: bool) -> tuple[FinishedRun, ...]:
-        return tuple(found.of(specs(variant, arch, 0)[warm]))
+        return tuple(found.of(study.pair(variant, arch, 0)[warm]))
 
     return [Row(arch, warm, runs(warm)) for warm in (True, False)]
 
 
-def page_of(spec: RunSpec) -> Variant | None:
-    """The page of a run that only this table has: one that starts otherwise than the depth study lets its net start."""
-    changes = Variant.of(spec).changes if spec.arch.family == "cifar" else ()
-    if "warmup_lr" not in dict(changes):
-        return None
-    variant = replace(Variant.of(spec), changes=tuple(change for change in changes if change[0] != "warmup_lr"))
-    return variant if spec in specs(variant, spec.arch, spec.seed).values() else None
-
-
-def variants(found: Found) -> set[Variant]:
+def variants(found: Found) -> list[Variant]:
     """The pages for which something is finished."""
-    return {PAPER, *(page for run in found.runs.values() if (page := page_of(run.spec)))}
+    return ordered({PAPER, *(page for run in found.runs.values() if (page := study.variant_of(run.spec)))})
 
 
 HEADERS = [
@@ -95,7 +79,7 @@ NARROW = (0, 1, 2, 3, 6, 9)
 
 
 def _cells(row: Row, variant: Variant) -> tuple[Cell, ...]:
-    run = specs(variant, row.arch, 0)[row.warm]
+    run = study.pair(variant, row.arch, 0)[row.warm]
     recipe, errors = run.recipe, row.values("test_error")
     as_printed = run == variant.spec(row.arch, 0)  # the paper prints the error of one of the two
     rate = f"{recipe.warmup_lr:g}, then {recipe.lr:g}" if recipe.warmup_lr is not None else f"{recipe.lr:g}"

@@ -1,8 +1,8 @@
-"""The pages of Tables 2, 3 and 4: ours beside the paper's, each under the protocol of its table, and Fig. 4 redrawn."""
+"""What the pages of Tables 2, 3 and 4 share: ours beside the paper's, each under its table's protocol, and Fig. 4 redrawn."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,13 +11,14 @@ from bench.measure.counts.estimate import Estimator
 from bench.report.figures import curves, points
 from bench.report.figures.chart import Chart
 from bench.report.page import Cell, Figure, Manifest, Page, Part, Section, Table, behind, cells, grid
-from bench.report.render import markdown, terminal
+from bench.report.render import terminal
 from bench.report.render.markdown import thousands
 from bench.report.sections import claims as asked
-from bench.report.sections import manifest
+from bench.report.sections import manifest, third_party
 from bench.report.sections.runs import (
     MATCH,
     SAMPLING,
+    Found,
     difference,
     mean_and_spread,
     other_images,
@@ -25,9 +26,9 @@ from bench.report.sections.runs import (
     sentences,
     verdict_cell,
 )
-from bench.report.tables import third_party
+from bench.runs.datasets import IMAGENET
 from bench.runs.finished import FinishedRun
-from bench.runs.scores import Evaluation
+from bench.runs.scores import ENSEMBLE, Evaluation, evaluations
 from bench.studies.imagenet import Study, choices, deviations
 from bench.studies.variant import ImageNetVariant
 from bench.verdicts import claims, published
@@ -35,8 +36,6 @@ from bench.verdicts.numbers import MISSING, Verdict, judge_errors
 from models.arch import Arch, parse_arch
 
 GPUS = (1, 8, 32)
-IMAGES = 50_000
-"""Validation images of ImageNet, on which the paper's numbers are."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Row:
         return next(score.images for run in self.runs if (score := run.evaluation.get(protocol)))
 
 
-def rows(finished: dict[str, FinishedRun], variant: ImageNetVariant) -> list[Row]:
+def rows(finished: Mapping[str, FinishedRun], variant: ImageNetVariant) -> list[Row]:
     """A row for each net of the table."""
     found: dict[Arch, list[FinishedRun]] = {arch: [] for arch in variant.study.archs}
     wanted = {spec.arch: spec.recipe for spec in variant.specs()}
@@ -153,28 +152,24 @@ def table(all_rows: Sequence[Row], variant: ImageNetVariant) -> Table:
     return Table(names, [_cells(row, variant) for row in all_rows], numeric, narrow)
 
 
-def render_terminal(finished: dict[str, FinishedRun], variant: ImageNetVariant) -> str:
+def variants(study: Study, found: Found) -> list[ImageNetVariant]:
+    """The pages of a table: the paper's schedule first, then each other for which a run is finished."""
+    specs = [run.spec for run in found.runs.values() if run.spec.arch in study.archs]
+    paper = ImageNetVariant(study, "paper")
+    others = {ImageNetVariant.of(study, spec) for spec in specs} - {paper}
+    return [paper, *sorted(others, key=lambda variant: variant.name)]
+
+
+def render_terminal(found: Found, variant: ImageNetVariant) -> str:
     """The columns that fit a terminal."""
-    return terminal.render(table(rows(finished, variant), variant))
+    return terminal.render(table(rows(found.runs, variant), variant))
 
 
-def render(
-    finished: dict[str, FinishedRun],
-    variant: ImageNetVariant,
-    others: Sequence[Evaluation],
-    ensembles: Sequence[Evaluation] = (),
-) -> str:
-    """The page in Markdown."""
-    return markdown.render(page(finished, variant, others, ensembles))
-
-
-def page(
-    finished: dict[str, FinishedRun],
-    variant: ImageNetVariant,
-    others: Sequence[Evaluation],
-    ensembles: Sequence[Evaluation] = (),
-) -> Page:
-    """The page. `others` are tests of weights that were trained elsewhere, `ensembles` of several runs together."""
+def page(found: Found, variant: ImageNetVariant) -> Page:
+    """The page, with tests of weights that were trained elsewhere and of several runs together."""
+    finished, tests = found.runs, evaluations(*reversed(found.folders))
+    others = [each for each in tests if each.note != ENSEMBLE]
+    ensembles = [each for each in tests if each.note == ENSEMBLE]
     all_rows, study = rows(finished, variant), variant.study
     members = [run for row in all_rows for run in row.runs]
     title = study.heading
@@ -231,8 +226,8 @@ def _sampling(variant: ImageNetVariant) -> str:
         return text
     tops = (1, 5) if variant.study.top5 else (1,)
     numbers = [number for top in tops if (number := _number(variant.study, variant.study.archs[-1], top))]
-    leaves = " and ".join(f"{other_images([number.number], IMAGES)} at {number.printed} %" for number in numbers)
-    return f"{text} {thousands(IMAGES)} images leave {leaves}."
+    leaves = " and ".join(f"{other_images([number.number], IMAGENET.test)} at {number.printed} %" for number in numbers)
+    return f"{text} {thousands(IMAGENET.test)} images leave {leaves}."
 
 
 def _to_fill(all_rows: Sequence[Row], variant: ImageNetVariant) -> str:
@@ -349,7 +344,7 @@ def _elsewhere(others: Sequence[Evaluation]) -> list[Part]:
     return [Section("Weights from elsewhere", [said, grid(lines, names, (3, 4, 5, 6))])] if lines else []
 
 
-def _cost(finished: dict[str, FinishedRun], variant: ImageNetVariant) -> list[Part]:
+def _cost(finished: Mapping[str, FinishedRun], variant: ImageNetVariant) -> list[Part]:
     """GPU-hours of each row, from measured speeds where there are some."""
     estimator = Estimator("cuda", [run for run in finished.values() if run.spec.arch.family == "imagenet"])
     lines, sources = [], dict[str, None]()

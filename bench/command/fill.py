@@ -1,0 +1,96 @@
+"""What the command does of a table that runs fill: answer, plan, send what is missing, write its pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from bench.command import pages, plan
+from bench.files import write_probe
+from bench.runs.finished import without_damaged
+from bench.runs.folder import RunFolder
+from bench.runs.spec import RunSpec, Spec
+
+if TYPE_CHECKING:
+    from bench.command.options import Options
+    from bench.command.plan import Plan
+    from bench.command.table import Table
+
+
+def fill(table: Table, options: Options) -> int:
+    """Do what is asked of a table that runs fill. Returns the exit status; raises UserError."""
+    asked = table.plan(options)
+    if options.elsewhere.weights or options.elsewhere.ensemble:
+        from bench.command import pretrained
+
+        pretrained.test(asked.archs, [spec for spec in asked.specs if isinstance(spec, RunSpec)], options)
+        return show(table, asked, options)
+    if (answer := _answer(table.name, asked.specs, options)) is not None:
+        return answer
+    if options.dry_run:
+        print(plan.describe(asked.specs, options.results))
+        return 0
+    status = 0
+    write_probe(options.tables, "--tables")  # rather now than after the last run
+    if not options.report and not options.publish:
+        status = _send(table.name, asked.specs, options)
+        if options.cluster == "slurm" and not all(RunFolder(options.results, s.run_id).finished() for s in asked.specs):
+            return status  # the last job of the launch writes the table
+    return max(status, show(table, asked, options))
+
+
+def show(table: Table, asked: Plan, options: Options) -> int:
+    """Write and print the pages of a plan; with --publish, from tables/measured after its runs were copied there."""
+    from bench.report.sections.runs import with_left_out
+
+    status, results = 0, options.results
+    if options.publish:
+        from bench.command.publish import publish
+
+        status = publish(asked.specs, results, options.force, "weights" in table.heeds)
+        results = (
+            pages.MEASURED
+        )  # and from there alone comes what is shown: a published page knows no path of this machine
+
+    def make() -> None:
+        found = plan.found(results, pages.MEASURED, asked.specs)
+        for variant in asked.variants:
+            page, shown = table.report.page(found, variant), table.report.render_terminal(found, variant)
+            pages.show(with_left_out(page, *found.folders), options.tables, shown)
+
+    without_damaged(make)
+    return status
+
+
+def _answer(table: str, specs: Sequence[Spec], options: Options) -> int | None:
+    """Answer what is asked of the runs without computing any. Returns the exit status; None where nothing was asked."""
+    slurm = options.slurm
+    if not (slurm.status or slurm.logs or slurm.cancel or (options.cluster == "slurm" and options.dry_run)):
+        return None
+    from bench.command import slurm as console
+
+    if slurm.status:
+        return console.print_status(specs, options)
+    if slurm.logs:
+        return console.logs(specs, options)
+    if slurm.cancel:
+        return console.cancel(table, specs, options)
+    return console.send(table, specs, options, plan.load(options.results, pages.MEASURED))
+
+
+def _send(table: str, specs: Sequence[Spec], options: Options) -> int:
+    """Compute what is missing, here or on a cluster. Returns the exit status."""
+    missing = [s for s in specs if options.force or not RunFolder(options.results, s.run_id).finished()]
+    if not missing:
+        print(f"all {len(specs)} runs have a result in {options.results}; --force runs them again")
+        return 0
+    if options.cluster == "slurm":
+        from bench.command import slurm as console
+
+        status = console.send(table, specs, options, plan.load(options.results, pages.MEASURED))
+        return max(status, console.wait(table, specs, options)) if options.slurm.wait else status
+    from bench.compute import local
+    from bench.compute.context import Context
+
+    context = Context(options.results, options.source, options.force)
+    return local.run_all(missing, context, options.slurm.pack)
