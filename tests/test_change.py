@@ -8,14 +8,17 @@ import made_up
 import pytest
 
 from bench.report.page import Table
+from bench.report.render import markdown
 from bench.report.sections import change
+from bench.report.sections.runs import Found
 from bench.report.tables import cifar_depth
-from bench.studies.variant import Variant
+from bench.runs.finished import FinishedRun
+from bench.studies.variant import PAPER, Variant
 from models.arch import Arch
 
-NET = Arch("cifar", 20, "A")
+NET, OTHER = Arch("cifar", 20, "A"), Arch("cifar", 32, "A")
 SHORT = Variant("short", "cifar10", "all")
-HALF = Variant("short", "cifar10", "all", (("precision", "bf16"),))
+GROUPED = Variant("short", "cifar10", "all", (("bn_group", "64"),))
 
 
 @pytest.mark.parametrize(
@@ -31,7 +34,10 @@ HALF = Variant("short", "cifar10", "all", (("precision", "bf16"),))
 def test_what_is_shown_and_what_not(
     changed: tuple[float, ...], usual: tuple[float, ...], difference: str, word: str
 ) -> None:
-    _, table, text = change.section({NET: (changed, usual)}, "cifar_depth.short")
+    heading, table, text = change.section(
+        "What it does", {"ResNet-20": (changed, usual)}, "Without it: cifar_depth.short.md."
+    )
+    assert heading == "## What it does"
     assert isinstance(table, Table)
     (row,) = table.rows
     assert row[0].text == "ResNet-20"
@@ -40,11 +46,55 @@ def test_what_is_shown_and_what_not(
     assert "cifar_depth.short.md" in str(text)
 
 
+def page(finished: dict[str, FinishedRun], variant: Variant) -> str:
+    return markdown.render(cifar_depth.page(Found(finished, ()), variant))
+
+
 def test_only_a_page_with_a_change_says_what_it_does(tmp_path: Path) -> None:
-    finished = made_up.runs(tmp_path, [variant.spec(NET, seed) for variant in (SHORT, HALF) for seed in range(3)])
-    assert "## What the change does" not in cifar_depth.render(finished, SHORT, {})
-    text = cifar_depth.render(finished, HALF, {})
+    finished = made_up.runs(tmp_path, [variant.spec(NET, seed) for variant in (SHORT, GROUPED) for seed in range(3)])
+    assert "## What the change does" not in page(finished, SHORT)
+    text = page(finished, GROUPED)
     assert "## What the change does" in text
     assert "[cifar_depth.short](cifar_depth.short.md)" in text
-    alone = {run_id: run for run_id, run in finished.items() if run.spec.recipe.precision == "bf16"}
-    assert "## What the change does" not in cifar_depth.render(alone, HALF, {})
+    alone = {run_id: run for run_id, run in finished.items() if run.spec.recipe.bn_group}
+    assert "## What the change does" not in page(alone, GROUPED)
+
+
+def rows_of(text: str, net: str) -> list[list[str]]:
+    """The cells of the rows of a net in the first table of a page."""
+    lines = [line for line in text.split("\n## ")[0].splitlines() if line.startswith(f"| {net} ")]
+    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [row for row in found if len(row) == len(cifar_depth.HEADERS)]
+
+
+def test_each_precision_has_a_row_on_one_page(tmp_path: Path) -> None:
+    specs = [SHORT.spec(NET, seed) for seed in range(3)] + [SHORT.spec(NET, seed, "bf16") for seed in range(2)]
+    finished = made_up.runs(tmp_path, specs)
+    assert cifar_depth.variants(Found(finished, ())) == [PAPER, SHORT]
+    text = page(finished, SHORT)
+    assert [row[5:7] for row in rows_of(text, "ResNet-20")] == [["fp32", "3"], ["bf16", "2"]]
+    assert [row[4:7] for row in rows_of(text, "ResNet-32")] == [["missing", "", ""]]
+    assert "## What precision changes" in text
+    assert "| ResNet-20, bf16 |" in text
+    single = {run_id: run for run_id, run in finished.items() if run.spec.recipe.precision == "fp32"}
+    assert "## What precision changes" not in page(single, SHORT)
+
+
+def test_a_row_at_the_papers_length_says_what_its_precision_did_at_short(tmp_path: Path) -> None:
+    whole = [PAPER.spec(NET, 0, "bf16")]
+    short = [SHORT.spec(NET, seed, precision) for seed in range(3) for precision in ("fp32", "bf16")]
+    said = "At a sixteenth of the iterations ResNet-20 in bf16 differs from fp32 by"
+    assert said in page(made_up.runs(tmp_path / "with", [*whole, *short]), PAPER)
+    text = page(made_up.runs(tmp_path / "without", whole), PAPER)
+    assert said not in text
+    assert [row[5:7] for row in rows_of(text, "ResNet-20")] == [["bf16", "1"]]
+
+
+def test_a_figure_takes_of_each_net_the_precision_with_most_seeds(tmp_path: Path) -> None:
+    specs = [SHORT.spec(NET, 0), *(SHORT.spec(NET, seed, "bf16") for seed in range(2)), SHORT.spec(OTHER, 0, "tf32")]
+    shown = cifar_depth.one_each(cifar_depth.rows(made_up.runs(tmp_path, specs), SHORT))
+    assert {row.arch: (row.precision, len(row.runs)) for row in shown if row.runs} == {
+        NET: ("bf16", 2),
+        OTHER: ("tf32", 1),
+    }
+    assert len(shown) == len({row.arch for row in shown})

@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
 
+import made_up
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -574,6 +575,27 @@ def test_the_plan_names_claims_and_runs(tmp_path: Path, capsys: pytest.CaptureFi
     setting = asked.of_cifar(PAPER, {})
     assert setting.wanted(COLD_110, 1).run_id in said
     assert not (tmp_path / "t").exists()
+
+
+def test_a_claim_takes_the_precision_with_most_seeds_of_its_nets(tmp_path: Path) -> None:
+    """Never a mixture: three seeds at least of each net in bf16 win over two in fp32."""
+    shallow, deep = PLAIN[20], PLAIN[44]
+    claim = Claim("one", "cifar_depth", "here", "One.", less("test_error", shallow, deep))
+    counts = {("fp32", shallow): 4, ("fp32", deep): 2, ("bf16", shallow): 4, ("bf16", deep): 3}
+    specs = [PAPER.spec(net.arch, seed, precision) for (precision, net), n in counts.items() for seed in range(n)]
+    setting = asked.of_cifar(PAPER, made_up.runs(tmp_path, specs))
+    assert setting.of(claim).precision == "bf16"
+    assert {len(setting.of(claim).runs(net)) for net in claim.nets} == {4, 3}
+    assert {run.spec.recipe.precision for net in claim.nets for run in setting.of(claim).runs(net)} == {"bf16"}
+    (judged,) = [one for one in claims.of_setting(setting) if one.claim.id == "plain-training"]
+    assert "Judged on runs in bf16." in judged.notes
+
+
+def test_of_as_many_seeds_single_precision_is_taken(tmp_path: Path) -> None:
+    specs = [PAPER.spec(PLAIN[20].arch, 0, precision) for precision in ("bf16", "fp32")]
+    setting = asked.of_cifar(PAPER, made_up.runs(tmp_path, specs))
+    claim = Claim("one", "cifar_depth", "here", "One.", below("test_error", PLAIN[20], 10.0))
+    assert setting.of(claim).precision == "fp32"
 
 
 def test_the_check_sees_a_verdict_that_was_written_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -361,17 +361,17 @@ def test_the_page_shows_every_part_of_a_verdict(tmp_path: Path) -> None:
     record(tmp_path, PAPER.spec(Arch("cifar", 20, "A"), 0), 9.3)
     page = markdown.render(cifar_depth.page(Found(finished_runs(tmp_path), ()), PAPER))
     mean, best = cells(page, "ResNet-110"), cells(page, "ResNet-110, best of 5")
-    assert mean[2:7] == ["6.61 ± 0.16", "mean of 5 runs", "6.64 ± 0.21", "5", other_images([6.64], 10_000)]
-    assert mean[9:11] == ["+0.03 [-0.24, +0.30]", "match"]
+    assert mean[2:8] == ["6.61 ± 0.16", "mean of 5 runs", "6.64 ± 0.21", "fp32", "5", other_images([6.64], 10_000)]
+    assert mean[10:12] == ["+0.03 [-0.24, +0.30]", "match"]
     assert best[2] == "6.43"
     assert best[3] == "best of 5 runs"
     low, middle, high = (6.64 + q * np.std([6.5, 6.6, 6.9, 6.8, 6.4], ddof=1) for q in best_of(5, 5))
     assert best[4].startswith(f"{middle:.2f}[^")
-    assert best[9] == f"{middle - 6.43:+.2f} [{low - 6.43:+.2f}, {high - 6.43:+.2f}]"
-    assert best[10] == "match"
+    assert best[10] == f"{middle - 6.43:+.2f} [{low - 6.43:+.2f}, {high - 6.43:+.2f}]"
+    assert best[11] == "match"
     one = cells(page, "ResNet-20")
-    assert one[9] == "+0.55 [+0.11, +0.99]"
-    assert one[10].startswith("worse[^")
+    assert one[10] == "+0.55 [+0.11, +0.99]"
+    assert one[11].startswith("worse[^")
     assert "Spread assumed to be 0.16 points, the one that the paper prints (ResNet-110, CIFAR-10)" in page
     assert "At the paper's 8.75 %, 10,000 images leave 8.21 to 9.32." in page
 

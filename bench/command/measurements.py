@@ -140,7 +140,7 @@ def _claims_and_runs(options: Options) -> str:
         plan.load(options.results, pages.MEASURED), options.schedule, (options.results, pages.MEASURED)
     ):
         for claim in of_table(family.table, options.schedule):
-            has = ", ".join(f"{name(net)} has {len(family.setting.runs(net))}" for net in claim.nets)
+            has = ", ".join(f"{name(net)} has {len(family.setting.of(claim).runs(net))}" for net in claim.nets)
             lines.append(f"  {claim.id:<28}  {family.table}: {has}")
             specs = (family.setting.wanted(net, seed) for net in claim.nets for seed in range(options.seeds))
             needed.update(dict.fromkeys(work for spec in specs for work in family.work(spec)))

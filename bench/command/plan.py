@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -86,14 +87,16 @@ def of_study(module: Study) -> Planner:
             raise UserError(
                 f"--set {name} is what the table {table} varies by itself: leave it out, or take cifar_depth"
             )
-        asked = Variant(options.schedule, dataset, options.selection, changed)
-        overrides.within(asked.spec(study.ARCHS[0], 0).recipe, changed)
-        variant = Variant.of(asked.spec(study.ARCHS[0], 0))  # a change that changes nothing has no page of its own
+        base = study.recipe(study.ARCHS[0], options.schedule, dataset, options.selection)
+        first = RunSpec(study.ARCHS[0], overrides.apply(base, changed), dataset, 0)
+        overrides.within(first.recipe, changed)
+        variant = Variant.of(first)  # a change that changes nothing has no page of its own
+        run = partial(variant.spec, precision=first.recipe.precision)
         seeds = range(options.seeds)
         if archs and options.only is not None and not any(matches(options.only, arch) for arch in archs):
-            specs = tuple(module.works(variant.spec, seeds, (one_net(options.only, table, archs),)))
+            specs = tuple(module.works(run, seeds, (one_net(options.only, table, archs),)))
         else:
-            specs = _narrowed(table, module.works(variant.spec, seeds, archs), options.only)
+            specs = _narrowed(table, module.works(run, seeds, archs), options.only)
         return Plan(specs, (variant,), archs)
 
     return plan

@@ -10,7 +10,7 @@ from bench.runs import overrides as changes
 from bench.runs.datasets import IMAGENET
 from bench.runs.derived import GradientRun
 from bench.runs.overrides import Changes
-from bench.runs.spec import CifarRecipe, RunSpec, Schedule, Selection
+from bench.runs.spec import CifarRecipe, Precision, RunSpec, Schedule, Selection
 from bench.studies import imagenet
 from bench.studies.cifar_depth import ARCHS, DEFAULT_DATASET, recipe
 from models.arch import Arch
@@ -18,13 +18,16 @@ from models.arch import Arch
 
 @dataclass(frozen=True)
 class Variant:
-    """Schedule, images, and what `--set` changed: rows of different variants never meet on a page."""
+    """Schedule, images, and what `--set` changed: rows of different variants never meet on a page.
+
+    The precision is no part of it. A page has a row for each net and precision.
+    """
 
     schedule: Schedule
     dataset: str
     selection: Selection
     changes: Changes = ()
-    """Fields of the recipe that are not what the study has."""
+    """Fields of the recipe that are not what the study has; never the precision."""
 
     @staticmethod
     def of(spec: RunSpec) -> Variant:
@@ -52,8 +55,8 @@ class Variant:
         whole = self.schedule == "paper" and self.dataset == "cifar10" and self.selection == "all"
         return whole and changes.comparable(self.changes)
 
-    def spec(self, arch: Arch, seed: int) -> RunSpec:
-        return RunSpec(arch, _recipe(self, arch), self.dataset, seed)
+    def spec(self, arch: Arch, seed: int, precision: Precision = "fp32") -> RunSpec:
+        return RunSpec(arch, _recipe(self, arch, precision), self.dataset, seed)
 
     @property
     def heading(self) -> str:
@@ -79,15 +82,16 @@ class Variant:
 
 
 @cache
-def _recipe(variant: Variant, arch: Arch) -> CifarRecipe:
+def _recipe(variant: Variant, arch: Arch, precision: Precision) -> CifarRecipe:
     """What the nets of a page are trained by; asked for every run of every page."""
-    return changes.apply(recipe(arch, variant.schedule, variant.dataset, variant.selection), variant.changes)
+    study = changes.apply(recipe(arch, variant.schedule, variant.dataset, variant.selection), variant.changes)
+    return replace(study, precision=precision)
 
 
 @cache
 def _variant(arch: Arch, trained: CifarRecipe, dataset: str) -> Variant:
     """The page of a net that was trained so; asked for every run by every table."""
-    base = recipe(arch, trained.schedule, dataset, trained.selection)
+    base = replace(recipe(arch, trained.schedule, dataset, trained.selection), precision=trained.precision)
     return Variant(trained.schedule, dataset, trained.selection, changes.between(base, trained))
 
 

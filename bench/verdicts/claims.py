@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from bench.measure.counts.fvcore_count import Cost
 from bench.runs import overrides
 from bench.runs.finished import Finished, FinishedRun, by_arch
-from bench.runs.spec import RunSpec, Schedule
+from bench.runs.spec import Precision, RunSpec, Schedule
 from bench.studies.claim import Claim, Comparison, Net, Quantity, Step
 from bench.studies.claims import CLAIMS, of_table
 from bench.verdicts import hypothesis, published
@@ -114,11 +114,17 @@ class Judged:
 
 def judge(claims: Sequence[Claim], values: Values) -> list[Judged]:
     """Judge the claims of one table together, in the order given, without notes."""
-    tested = [tuple(t for step in claim.tests if (t := _test(step, values))) for claim in claims]
+    return judge_each([(claim, values) for claim in claims])
+
+
+def judge_each(asked: Sequence[tuple[Claim, Values]]) -> list[Judged]:
+    """The same, each claim with the values of its own runs."""
+    claims = [claim for claim, _ in asked]
+    tested = [tuple(t for step in claim.tests if (t := _test(step, values))) for claim, values in asked]
     shown = hypothesis.holm([_p_shown(claim, found) for claim, found in zip(claims, tested, strict=True)])
     refuted = hypothesis.holm([_p_refuted(claim, found) for claim, found in zip(claims, tested, strict=True)])
     judged = []
-    for claim, found, p, opposite in zip(claims, tested, shown, refuted, strict=True):
+    for (claim, values), found, p, opposite in zip(asked, tested, shown, refuted, strict=True):
         word = _word(claim, found, p, opposite)
         against = word == "contradicted" or (word == "undecided" and any(t.gap < 0 for t in found))
         level = _left_by_holm(refuted, opposite) / len(claim.tests) if against else _left_by_holm(shown, p)
@@ -240,10 +246,12 @@ class Setting:
     comparable: bool
     """Whether its errors may be held against the paper's."""
     spec: Callable[[Arch], RunSpec]
-    """The run of a net, of any seed."""
+    """The run of a net, of any seed, in single precision."""
     finished: Mapping[str, Finished[Any]]
     folders: tuple[Path, ...] = ()
     """In which what was measured of the nets of runs is looked for."""
+    precision: Precision = "fp32"
+    """Of its runs: those of several are never mixed."""
     _runs: dict[Net, tuple[FinishedRun, ...]] = field(default_factory=dict)
     _values: dict[tuple[Quantity, Net], tuple[float, ...]] = field(default_factory=dict)
 
@@ -251,10 +259,35 @@ class Setting:
     def _of_arch(self) -> dict[Arch, list[Finished[Any]]]:
         return by_arch(self.finished)
 
+    @cached_property
+    def _at(self) -> dict[Precision, Setting]:
+        """The same setting in each precision that has runs, fp32 first."""
+        present = {run.spec.recipe.precision for run in self.finished.values()} | {self.precision}
+        return {each: self.at(each) for each in get_args(Precision) if each in present}
+
+    def at(self, precision: Precision) -> Setting:
+        """The same setting with runs in another precision."""
+        if precision == self.precision:
+            return self
+        return Setting(self.table, self.schedule, self.comparable, self.spec, self.finished, self.folders, precision)
+
+    def of(self, claim: Claim) -> Setting:
+        """This in the precision that has most seeds of all nets of a claim; of equals in the first, fp32 before others."""
+
+        def seeds(setting: Setting) -> tuple[int, int]:
+            counts = [len(setting.runs(net)) for net in claim.nets]
+            return min(counts, default=0), sum(counts)
+
+        return max(self._at.values(), key=seeds)
+
     def wanted(self, net: Net, seed: int = 0) -> RunSpec:
         """The run of a net that claims ask for."""
-        spec = self.spec(net.arch)
+        spec = self._spec(net.arch)
         return replace(spec, recipe=overrides.apply(spec.recipe, net.changes), seed=seed)
+
+    def _spec(self, arch: Arch) -> RunSpec:
+        spec = self.spec(arch)
+        return replace(spec, recipe=replace(spec.recipe, precision=self.precision))
 
     def runs(self, net: Net) -> tuple[FinishedRun, ...]:
         """The finished runs of a net, seeds in order; none of a net whose change changes nothing here."""
@@ -262,7 +295,7 @@ class Setting:
             wanted = self.wanted(net)
             of_net = self._of_arch.get(net.arch, ())
             found = [run for run in of_net if run.spec.recipe == wanted.recipe and run.spec.dataset == wanted.dataset]
-            if net.changes and wanted.recipe == self.spec(net.arch).recipe:
+            if net.changes and wanted.recipe == self._spec(net.arch).recipe:
                 found = []
             self._runs[net] = tuple(sorted(found, key=lambda run: run.spec.seed))
         return self._runs[net]
@@ -279,8 +312,13 @@ def of_setting(setting: Setting, of: str | None = None) -> list[Judged]:
     claims = of_table(of or setting.table, setting.schedule)
     likely = papers_spread() * (1 if setting.comparable else CAUTION)
     judged = []
-    for found in judge(claims, setting.values):
-        notes = [*explain(found, likely), *_on_divergence(found, setting)]
+    settings = [setting.of(claim) for claim in claims]
+    for own, found in zip(
+        settings, judge_each([(c, each.values) for c, each in zip(claims, settings, strict=True)]), strict=True
+    ):
+        notes = [*explain(found, likely), *_on_divergence(found, own)]
+        if found.tested and own.precision != "fp32":
+            notes.append(f"Judged on runs in {own.precision}.")
         if setting.comparable and found.tested and found.claim.size:
             notes.append(_on_size(found, found.claim.size))
         judged.append(replace(found, notes=tuple(notes)))

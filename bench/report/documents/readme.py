@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.report.render.markdown import table
 from bench.report.sections.runs import difference, mean_and_spread
-from bench.report.tables.cifar_depth import Row, paper_cells, rows
+from bench.report.tables.cifar_depth import Row, one_each, paper_cells, rows
 from bench.runs.finished import FinishedRun
 from bench.runs.spec import RunSpec
 from bench.studies.cifar_depth import ARCHS
@@ -13,27 +13,29 @@ from models.arch import Arch
 
 SHORT = Variant("short", "cifar10", "all")
 HEADERS = [
-    "net", "paper: test error, %", "ours, %", "seeds", "difference [95 %]", "verdict",
+    "net", "paper: test error, %", "ours, %", "precision", "seeds", "difference [95 %]", "verdict",
     "1/16: training error, %", "1/16: test error, %", "1/16: seeds",
 ]  # fmt: skip
-NUMERIC = (1, 2, 3, 4, 6, 7, 8)
+NUMERIC = (1, 2, 4, 5, 7, 8, 9)
 NOT_MEASURED = "not measured"
 
 
 def render(finished: dict[str, FinishedRun]) -> str:
     """The table, and a line for each net whose verdict rests on more than the paper's recipe and its own runs."""
     short, whole = _by_net(finished, SHORT), {v: _by_net(finished, v) for v in _of_the_papers_length(finished)}
-    lines, notes = list[list[str]](), list[str]()
+    lines, notes = list[list[str]](), dict[str, list[str]]()
     for arch in sorted(ARCHS, key=lambda arch: (arch.residual, arch.depth)):
         variant, row = next(
             ((v, found[arch]) for v, found in whole.items() if found[arch].runs), (PAPER, whole[PAPER][arch])
         )
         judged = [difference(row.verdict), row.verdict.word] if row.runs else ["", ""]
-        ours = [*_errors(row, "test_error"), *judged]
+        error, seeds = _errors(row, "test_error")
+        ours = [error, row.precision if row.runs else "", seeds, *judged]
         lines.append([arch.title, paper_cells(arch)[0].text, *ours, *_errors(short[arch], "train_error", "test_error")])
-        if row.runs and (variant.changes or row.verdict.note):
-            notes.append(f"*{arch.title}: {_page(variant)}. {row.verdict.note}".rstrip() + "*")
-    return "\n\n".join([table(lines, HEADERS, NUMERIC), *notes])
+        said = f"{_page(variant)}. " if variant.changes else ""
+        if row.runs and (said := f"{said}{row.verdict.note}".strip()):
+            notes.setdefault(said, []).append(arch.title)
+    return "\n\n".join([table(lines, HEADERS, NUMERIC), *(f"*{', '.join(of)}: {said}*" for said, of in notes.items())])
 
 
 def _of_the_papers_length(finished: dict[str, FinishedRun]) -> list[Variant]:
@@ -44,7 +46,7 @@ def _of_the_papers_length(finished: dict[str, FinishedRun]) -> list[Variant]:
 
 
 def _by_net(finished: dict[str, FinishedRun], variant: Variant) -> dict[Arch, Row]:
-    return {row.arch: row for row in rows(finished, variant)}
+    return {row.arch: row for row in one_each(rows(finished, variant))}
 
 
 def _errors(row: Row, *names: str) -> list[str]:

@@ -9,21 +9,20 @@ from bench.report.sections.runs import mean_and_spread
 from bench.studies.claims import ALIKE
 from bench.verdicts.claims import assumed_spread
 from bench.verdicts.hypothesis import contrast
-from models.arch import Arch
 
 HEADERS = ["net", "test error with it, last", "seeds", "without it", "seeds", "difference [95 %]", "verdict"]
 
 
-def section(errors: Mapping[Arch, tuple[Sequence[float], Sequence[float]]], usual: str) -> list[Part]:
-    """`errors` are those with the change and those without, a value a seed; `usual` is the page without it."""
-    both = {arch: pair for arch, pair in errors.items() if all(pair)}
+def section(heading: str, errors: Mapping[str, tuple[Sequence[float], Sequence[float]]], without: str) -> list[Part]:
+    """Errors with a change and without, a value a seed, by what the row is called; `without` says where the latter stand."""
+    both = {name: pair for name, pair in errors.items() if all(pair)}
     if not both:
         return []
-    rows = [_row(arch, *pair) for arch, pair in both.items()]
+    rows = [_row(name, *pair) for name, pair in both.items()]
     return [
-        "## What the change does",
+        f"## {heading}",
         grid(rows, HEADERS, range(1, 6)),
-        f"Without it: [{usual}]({usual}.md). The difference of means over seeds has its 95 % interval (as "
+        f"{without} The difference of means over seeds has its 95 % interval (as "
         "[claims](../REPRODUCE.md#how-to-read-a-claim) have theirs; of fewer than three runs, seeds are taken to spread by "
         f"{assumed_spread():g} points). *alike*: shown to differ by less than {ALIKE} points, by two one-sided tests "
         "at 5 %. *differ*: the interval does not hold zero. Else *undecided*. Each net by itself: of twenty, one says so by "
@@ -31,12 +30,16 @@ def section(errors: Mapping[Arch, tuple[Sequence[float], Sequence[float]]], usua
     ]
 
 
-def _row(arch: Arch, changed: Sequence[float], usual: Sequence[float]) -> list[str]:
+def effect(changed: Sequence[float], usual: Sequence[float]) -> str:
+    """`+0.10 [-0.37, +0.57]`: the difference of means and its 95 % interval."""
     found = contrast(changed, usual, assumed_spread(), ALIKE)
-    low, high = found.interval
+    return f"{found.difference:+.2f} [{found.interval[0]:+.2f}, {found.interval[1]:+.2f}]"
+
+
+def _row(name: str, changed: Sequence[float], usual: Sequence[float]) -> list[str]:
     return [
-        arch.title,
+        name,
         *(text for values in (changed, usual) for text in (mean_and_spread(list(values)), str(len(values)))),
-        f"{found.difference:+.2f} [{low:+.2f}, {high:+.2f}]",
-        found.word,
+        effect(changed, usual),
+        contrast(changed, usual, assumed_spread(), ALIKE).word,
     ]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import get_args
 
 from bench.report.figures import curves, points
 from bench.report.figures.chart import Chart
@@ -28,7 +29,7 @@ from bench.report.sections.runs import (
 )
 from bench.runs.datasets import CIFAR10
 from bench.runs.finished import FinishedRun
-from bench.runs.spec import Schedule
+from bench.runs.spec import Precision, Schedule
 from bench.studies import cifar_depth as study
 from bench.studies import warmup
 from bench.studies.cifar_depth import ARCHS, CITED, PUBLISHED, choices, deviations
@@ -40,7 +41,7 @@ from models.arch import Arch
 
 @dataclass(frozen=True)
 class Row:
-    """A net with its finished runs, seeds in order."""
+    """A net with its finished runs of one precision, seeds in order."""
 
     arch: Arch
     runs: tuple[FinishedRun, ...]
@@ -48,6 +49,12 @@ class Row:
     verdict: Verdict
     best: Verdict | None = None
     """On the paper's best of five, where it prints one."""
+    precision: Precision = "fp32"
+
+    @property
+    def title(self) -> str:
+        """`ResNet-20`, or `ResNet-20, bf16`: for where there is no column for it."""
+        return self.arch.title + ("" if self.precision == "fp32" else f", {self.precision}")
 
     def values(self, name: str) -> list[float]:
         """That field of each run's result, where it has one."""
@@ -55,21 +62,38 @@ class Row:
 
 
 def rows(finished: Mapping[str, FinishedRun], variant: Variant) -> list[Row]:
-    """A row for each net of the study, and for each other CIFAR net that has runs of this variant."""
-    of_arch: dict[Arch, list[FinishedRun]] = {arch: [] for arch in ARCHS}
+    """A row for each net of the study, and for each other CIFAR net that has runs of this variant.
+
+    A net that was run in several precisions has a row for each.
+    """
+    found: dict[tuple[Arch, Precision], list[FinishedRun]] = {}
     for run in finished.values():
-        if run.spec.arch.family == "cifar" and run.spec.same_but_seed(variant.spec(run.spec.arch, 0)):
-            of_arch.setdefault(run.spec.arch, []).append(run)
-    order = sorted(of_arch, key=lambda arch: (arch.residual, arch.depth, arch.shortcut or ""))
-    return [_row(arch, sorted(of_arch[arch], key=lambda run: run.spec.seed), variant) for arch in order]
+        spec = run.spec
+        if spec.arch.family == "cifar" and spec.same_but_seed(variant.spec(spec.arch, 0, spec.recipe.precision)):
+            found.setdefault((spec.arch, spec.recipe.precision), []).append(run)
+    for arch in {*ARCHS} - {arch for arch, _ in found}:
+        found[arch, "fp32"] = []
+    order = sorted(
+        found, key=lambda key: (key[0].residual, key[0].depth, key[0].shortcut or "", PRECISIONS.index(key[1]))
+    )
+    return [_row(*key, sorted(found[key], key=lambda run: run.spec.seed), variant) for key in order]
 
 
-def _row(arch: Arch, runs: list[FinishedRun], variant: Variant) -> Row:
+def one_each(all_rows: Sequence[Row]) -> list[Row]:
+    """Of each net the row with most seeds; of rows that have as many, the first."""
+    found: dict[Arch, Row] = {}
+    for row in all_rows:
+        if row.arch not in found or len(row.runs) > len(found[row.arch].runs):
+            found[row.arch] = row
+    return list(found.values())
+
+
+def _row(arch: Arch, precision: Precision, runs: list[FinishedRun], variant: Variant) -> Row:
     done = tuple(run for run in runs if run.result.status == "done")
     diverged = tuple(run for run in runs if run.result.status == "diverged")
     errors = [run.result.test_error for run in done if run.result.test_error is not None]
     best = judge_best(arch, errors, variant) if arch.name in PUBLISHED and PUBLISHED[arch.name].best_of_5 else None
-    return Row(arch, done, diverged, judge(arch, errors, variant), best)
+    return Row(arch, done, diverged, judge(arch, errors, variant), best, precision)
 
 
 def judge(arch: Arch, errors: Sequence[float], variant: Variant) -> Verdict:
@@ -98,15 +122,17 @@ def _best(arch: Arch) -> published.PublishedNumber:
     return published.load()[name]
 
 
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 HEADERS = [
-    "net", "parameters", "paper: test error, %", "its statistic", "ours: test error, last", "seeds",
+    "net", "parameters", "paper: test error, %", "its statistic", "ours: test error, last", "precision", "seeds",
     "95 % of other images", "best on test", "training error", "difference [95 %]", "verdict", "iterations",
 ]  # fmt: skip
-NUMERIC = (1, 2, 4, 5, 6, 7, 8, 9, 11)
-NARROW = ("net", "paper: test error, %", "ours: test error, last", "training error", "seeds", "verdict")
+NUMERIC = (1, 2, 4, 6, 7, 8, 9, 10, 12)
+NARROW = ("net", "paper: test error, %", "ours: test error, last", "training error", "precision", "seeds", "verdict")
 
 
-def _cells(row: Row, variant: Variant, logs: Mapping[str, str]) -> tuple[Cell, ...]:
+def _cells(row: Row, variant: Variant, logs: Mapping[str, str], note: str = "") -> tuple[Cell, ...]:
+    """`note` is a footnote on the precision."""
     ours, verdict = Cell(mean_and_spread(row.values("test_error"))), verdict_cell(row.verdict)
     if not row.runs:
         word = "diverged" if row.diverged else "missing"
@@ -120,6 +146,7 @@ def _cells(row: Row, variant: Variant, logs: Mapping[str, str]) -> tuple[Cell, .
         Cell(thousands(_parameters(row.arch)), manifest=COUNTED),
         *paper_cells(row.arch),
         ours,
+        Cell(row.precision if row.runs or row.diverged else "", note=note if row.runs else ""),
         str(len(row.runs)) if row.runs else "",
         other_images(row.values("test_error"), row.runs[0].result.test_images) if row.runs else "",
         mean_and_spread(row.values("test_error_best")),
@@ -149,18 +176,28 @@ QUANTITIES: manifest.Quantities = (
 
 def _manifest(row: Row, variant: Variant, logs: Mapping[str, str]) -> Manifest:
     """What stands behind the row."""
-    title, runs = f"{row.arch.title}, schedule {variant.schedule}", (*row.runs, *row.diverged)
+    title, runs = f"{row.title}, schedule {variant.schedule}", (*row.runs, *row.diverged)
+    command = _command(row, variant)
     if not runs:
-        return manifest.of_nothing(title, f"{variant.command()} --only {row.arch.name}", _log(row.arch, variant, logs))
-    again = f"{variant.command()} --only {row.arch.name} --seeds {1 + max(run.spec.seed for run in runs)} --force"
+        return manifest.of_nothing(title, f"{command} --only {row.arch.name}", _log(row.arch, variant, logs))
+    again = f"{command} --only {row.arch.name} --seeds {1 + max(run.spec.seed for run in runs)} --force"
     return manifest.of_runs(title, runs, QUANTITIES, deviations, choices, again)
+
+
+def _command(row: Row, variant: Variant) -> str:
+    """The command that runs the nets of a row."""
+    if row.precision == "fp32":
+        return variant.command()
+    return replace(variant, changes=tuple(sorted((*variant.changes, ("precision", row.precision))))).command()
 
 
 def _log(arch: Arch, variant: Variant, logs: Mapping[str, str]) -> str | None:
     """Path of the log of a run of the net that was started and has no result."""
     for run_id, path in logs.items():
         seed = re.fullmatch(rf"{arch.name}-.*s(\d+)-[0-9a-f]+", run_id)
-        if seed and run_id == variant.spec(arch, int(seed[1])).run_id:  # of this page, and not of another schedule
+        if seed and run_id in {
+            variant.spec(arch, int(seed[1]), each).run_id for each in PRECISIONS
+        }:  # of this page, and not of another schedule
             return path
     return None
 
@@ -180,6 +217,7 @@ def _best_cells(row: Row, variant: Variant, logs: Mapping[str, str]) -> tuple[Ce
         ours = Cell(f"{number.number + verdict.difference:.2f}", note=BEST_NOTE)
     shown: dict[str, str | Cell] = {
         "net": f"{row.arch.title}, best of 5",
+        "precision": row.precision if row.runs else "",
         "paper: test error, %": Cell(number.printed, manifest=manifest.of_paper(number, third_party.beside(number.id))),
         "its statistic": number.statistic,
         "ours: test error, last": ours,
@@ -209,12 +247,18 @@ def paper_cells(arch: Arch) -> list[Cell]:
     return [Cell(text, manifest=manifest.of_paper(number, third_party.beside(ids.error))), Cell(statistic)]
 
 
-def table(all_rows: Sequence[Row], variant: Variant, logs: Mapping[str, str]) -> Table:
-    """Table 6 with ours beside it. `logs`: run id -> log of a run that was started and has no result."""
+def table(
+    all_rows: Sequence[Row], variant: Variant, logs: Mapping[str, str], notes: Mapping[Precision, str] | None = None
+) -> Table:
+    """Table 6 with ours beside it.
+
+    `logs`: run id -> log of a run that was started and has no result. `notes`: a footnote on a precision.
+    """
     shown = [HEADERS.index(name) for name in NARROW]
     lines = []
     for row in all_rows:  # one line a net, and one more for a best of five
-        lines += [_cells(row, variant, logs), *([_best_cells(row, variant, logs)] if row.best else [])]
+        note = (notes or {}).get(row.precision, "")
+        lines += [_cells(row, variant, logs, note), *([_best_cells(row, variant, logs)] if row.best else [])]
     return Table(HEADERS, lines, NUMERIC, shown)
 
 
@@ -251,10 +295,10 @@ def page(found: Found, variant: Variant) -> Page:
         title,
         [
             "Table 6, Fig. 6 and Fig. 1 of the paper. " + _how_to_read(variant),
-            table(all_rows, variant, logs),
+            table(all_rows, variant, logs, _on_precision(finished, variant, all_rows)),
             _to_fill(all_rows, variant),
             third_party.WHERE if variant.dataset == "cifar10" else "",
-            *(_figures(variant, all_rows) if any(row.runs for row in all_rows) else []),
+            *(_figures(variant, one_each(all_rows)) if any(row.runs for row in all_rows) else []),
             *(point_by_point.section(all_rows) if variant.comparable else []),
             *_change(finished, variant, all_rows),
             *asked.section(claims.of_setting(asked.of_cifar(variant, finished)), variant == PAPER),
@@ -266,17 +310,46 @@ def page(found: Found, variant: Variant) -> Page:
 
 
 def _change(finished: Mapping[str, FinishedRun], variant: Variant, all_rows: Sequence[Row]) -> list[Part]:
-    """Its runs beside those of the same nets without the fields that `--set` changed."""
+    """Its runs beside those of the same nets without the fields that `--set` changed, and in single precision."""
+    parts = _precisions_compared(all_rows, variant)
     if not variant.changes:
-        return []
+        return parts
     usual = replace(variant, changes=())
-    without = {row.arch: row for row in rows(finished, usual)}
+    without = {(row.arch, row.precision): row for row in rows(finished, usual)}
     errors = {
-        row.arch: (row.values("test_error"), without[row.arch].values("test_error"))
+        row.title: (row.values("test_error"), without[row.arch, row.precision].values("test_error"))
         for row in all_rows
-        if row.arch in without
+        if (row.arch, row.precision) in without
     }
-    return change.section(errors, usual.name)
+    return [*change.section("What the change does", errors, f"Without it: [{usual.name}]({usual.name}.md)."), *parts]
+
+
+def _precisions_compared(all_rows: Sequence[Row], variant: Variant) -> list[Part]:
+    """Runs of other precisions beside those in single precision, where a net has both."""
+    single = {row.arch: row.values("test_error") for row in all_rows if row.precision == "fp32"}
+    errors = {
+        row.title: (row.values("test_error"), single[row.arch])
+        for row in all_rows
+        if row.precision != "fp32" and row.arch in single
+    }
+    return change.section("What precision changes", errors, "Without it: in fp32, on this page.")
+
+
+def _on_precision(
+    finished: Mapping[str, FinishedRun], variant: Variant, all_rows: Sequence[Row]
+) -> dict[Precision, str]:
+    """Of each precision beside fp32 that has runs here, the effect that was measured at `short`."""
+    notes: dict[Precision, str] = {}
+    if variant.schedule == "short" or not any(row.runs for row in all_rows if row.precision != "fp32"):
+        return notes
+    short = rows(finished, replace(variant, schedule="short"))
+    single = {row.arch: row.values("test_error") for row in short if row.precision == "fp32"}
+    for row in short:
+        if row.precision != "fp32" and row.runs and single.get(row.arch):
+            effect = change.effect(row.values("test_error"), single[row.arch])
+            said = f"At a sixteenth of the iterations {row.arch.title} in {row.precision} differs from fp32 by {effect}"
+            notes.setdefault(row.precision, f"{said} points of test error (95 % interval).")
+    return notes
 
 
 def _how_to_read(variant: Variant) -> str:

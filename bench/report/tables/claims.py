@@ -307,7 +307,7 @@ def _step(tested: Tested, several: bool) -> str:
 def _lacking(family: Family, one: Judged, net: Net) -> bool:
     """Whether a net has fewer runs than it is asked for, or fewer that were measured where that is done besides."""
     inside = [quantity for quantity in one.claim.quantities if SOURCES[quantity].inside]
-    counts = [len(family.setting.runs(net)), *(len(one.values(quantity, net)) for quantity in inside)]
+    counts = [len(family.setting.of(one.claim).runs(net)), *(len(one.values(quantity, net)) for quantity in inside)]
     return min(counts) < family.seeds
 
 
