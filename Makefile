@@ -9,7 +9,7 @@ demo: .venv/ready
 	$(BIN)/python bench/run.py --table cifar_depth --schedule smoke
 
 report: .venv/ready
-	$(BIN)/python bench/run.py --table all --report
+	$(BIN)/python bench/run.py report
 
 test: .venv/ready test-rest test-slurm
 
@@ -38,7 +38,7 @@ check: .venv/ready
 	$(BIN)/python -m mypy
 
 regression: .venv/ready
-	$(BIN)/python bench/run.py --table all --check
+	$(BIN)/python bench/run.py check
 
 # Times anew, for the better part of an hour; make regression-throughput NETS=resnet-20-A takes minutes.
 regression-throughput: .venv/ready

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """The command: parse, dispatch, exit status. Nothing defined here is ever pickled.
 
 python bench/run.py --table cifar_depth --schedule smoke
@@ -16,6 +17,7 @@ if sys.path[0] != str(ROOT):  # Python puts this file's folder first, where any 
     sys.path[:] = [str(ROOT), *(p for p in sys.path if Path(p or ".").resolve() != ROOT / "bench")]
 
 from bench.command import pages, report  # noqa: E402
+from bench.command.consistency import check_results  # noqa: E402
 from bench.command.options import Options  # noqa: E402
 from bench.command.parse import parse  # noqa: E402
 from bench.command.tables import TABLES  # noqa: E402
@@ -29,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks. Returns the exit status: 0 done, 1 a run or check failed, 2 a person's mistake."""
     try:
         options = parse(arguments)
+        check_results(options)
         if arguments is None and options.trains_here and any(TABLES[name].planner for name in options.table):
             from bench.device import environment
 
@@ -63,6 +66,9 @@ def dispatch(options: Options) -> int:
         return check(options)
     before = pages.present(options.tables)
     tables = [TABLES[name] for name in options.table]
+    if len(tables) > 1:
+        for table in tables:
+            table.plan(options)  # a mistake in one is said before another is begun
     status = max(table.do(table, options) for table in tables)
     if options.publish and any(table.planner for table in tables):
         report.write_committed(options.tables)

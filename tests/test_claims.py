@@ -33,6 +33,7 @@ from bench.studies import gradients as gradient_study
 from bench.studies.claim import Claim, Net, Step, above, alike, below, harms_more, increasing, less, not_above
 from bench.studies.claims import CLAIMS, COLD_110, PLAIN, RESIDUAL, RUNS_OF, of_table, published_id
 from bench.studies.imagenet import STUDIES
+from bench.studies.seeds import Seeds
 from bench.studies.variant import GRADIENTS_OF_PAPER, PAPER, ImageNetVariant, Variant
 from bench.verdicts import claims, hypothesis, published
 from bench.verdicts.claims import CAUTION, Judged, explain, judge, papers_spread
@@ -112,14 +113,14 @@ def test_the_runs_of_a_claim_are_runs_of_its_study(claim: Claim) -> None:
     schedule = claim.only_at or "paper"
     if table == "cifar_depth":
         setting = asked.of_cifar(Variant(schedule, "cifar10", "all"), {})
-        runs = study.runs(schedule, 2)
+        runs = study.runs(schedule, Seeds.first(2))
     elif table == "gradients":
         setting = asked.of_gradients(GRADIENTS_OF_PAPER, Found({}, ()))
-        works = gradient_study.works(schedule, "cifar10", range(2))
+        works = gradient_study.works(schedule, "cifar10", Seeds.first(2))
         runs = tuple(one.run for one in works if gradient_study.watched(one.run) == one)  # as in the paper
     else:
         variant = ImageNetVariant(STUDIES[table], schedule)
-        setting, runs = asked.of_imagenet(variant, {}), variant.specs(2)
+        setting, runs = asked.of_imagenet(variant, {}), variant.specs(Seeds.first(2))
     assert claim.nets
     for net in claim.nets:
         wanted = setting.wanted(net, seed=1)
@@ -517,7 +518,7 @@ def test_imagenet_is_judged_under_its_tables_protocol(tmp_path: Path, plain: flo
     variant = ImageNetVariant(STUDIES["imagenet_plain_vs_residual"], "paper")
     errors = {"imagenet-plain-18": 27.94, "imagenet-plain-34": plain, "imagenet-resnet-18-A": 27.9}
     errors["imagenet-resnet-34-A"] = 25.03
-    for spec in variant.specs(3):
+    for spec in variant.specs(Seeds.first(3)):
         wrong = round(500 * (errors[spec.arch.name] + 0.1 * (spec.seed - 1)))
         write(
             tmp_path, spec, [{"epoch": 1.0, "test_error": 54.0}], train_error=errors[spec.arch.name] + 0.1 * spec.seed

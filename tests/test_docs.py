@@ -19,8 +19,9 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from test_architecture import ROOMS
 
-from bench.command.options import Options
+from bench.command.options import FIELDS, Options
 from bench.command.parse import parse
+from bench.command.subcommands import COMMANDS as COMMANDS_OF_THE_PARSER
 from bench.command.tables import TABLES
 from bench.errors import UserError
 
@@ -96,14 +97,16 @@ def test_every_mention_of_the_command_is_seen() -> None:
         assert text.count(f"{COMMAND} ") == seen, path.name
 
 
-OTHERS = {"--against", "--seconds", "--minutes"}
+OTHERS = {"--against", "--seconds", "--minutes", "--dest"}
 """Options of other programs that the docs name."""
 
 
 def test_options_that_the_docs_name_are_there(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        parse(["--help"])
+    for page in ("--help", "--help-more", "--help-slurm", *COMMANDS_OF_THE_PARSER):
+        with pytest.raises(SystemExit):
+            parse([page] if page.startswith("-") else [page, "--help"])
     known = set(re.findall(r"--[a-z][\w-]*", capsys.readouterr().out)) | OTHERS
+    known |= {field.name for field in FIELDS.values()}  # flags that became commands, which go on working
     assert len(known) > 30
     for path in PAGES:
         code = [t.content for t in tokens(path.read_text()) if t.type == "code_inline"]

@@ -166,6 +166,8 @@ def test_what_is_packed_is_what_was_asked_for(made: Made, tmp_path: Path) -> Non
 
 def test_what_cannot_be_packed_is_said(made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     nothing, there = tmp_path / "nothing", tmp_path / "there.zip"
+    assert "nothing: no such folder" in refused(capsys, "--export", there, "--results", nothing)
+    nothing.mkdir()
     said = refused(capsys, "--export", there, "--results", nothing)
     assert "none of these runs is finished" in said
     assert not there.exists()
@@ -183,12 +185,12 @@ def test_what_cannot_be_packed_is_said(made: Made, tmp_path: Path, capsys: pytes
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--checkpoints", "all", "--table", "cifar_depth"), "--checkpoints all says what --export packs: add --export"),
+        (("--checkpoints", "all", "--table", "cifar_depth"), "--checkpoints all is for export: add --export"),
         (("--import", "a.zip", "--table", "cifar_depth"), "--import does one thing and stops: leave out --table"),
-        (("--import", "a.zip", "--force"), "--import does one thing and stops: leave out --force"),
-        (("--import", "a.zip", "--export", "b.zip"), "--export does one thing and stops: leave out --import"),
-        (("--export", "a.zip", "--report", "--check"), "--export does one thing and stops: leave out --check and --report"),
-        (("--export", "a.zip", "--checkpoints", "some"), "invalid choice 'some' for argument '--checkpoints'"),
+        (("--import", "a.zip", "--force"), "--force is for --publish here: add that, or leave out --force"),
+        (("--import", "a.zip", "--export", "b.zip"), "--export and --import are different commands"),
+        (("--export", "a.zip", "--report", "--check"), "--export and --report and --check are different commands"),
+        (("--export", "a.zip", "--checkpoints", "some"), "--checkpoints some: choose from unfinished, all"),
         (("--import", "nowhere.zip"), "--import nowhere.zip: there is no such file"),
     ],
 )  # fmt: skip

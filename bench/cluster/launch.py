@@ -14,7 +14,7 @@ from bench.cluster.task import Work, report, work
 from bench.compute.context import Context
 from bench.device.environment import ENVIRONMENT
 from bench.errors import UserError
-from bench.measure.counts.estimate import Estimate, Estimator
+from bench.measure.counts.estimate import Estimate, Estimator, format_hours, total
 from bench.runs.spec import Spec
 from bench.training.source import Source
 from models.arch import Arch
@@ -103,14 +103,12 @@ def check(planned: Sequence[Planned], cluster: Site) -> None:
 
 def describe(planned: Sequence[Planned], estimator: Estimator, results: Path) -> list[str]:
     """The plan: runs of each array, what they will cost, and how they are queued."""
-    lines, total = [], 0.0
+    lines = []
     device = "GPU" if estimator.kind == "cuda" else "CPU"
     for number, each in enumerate(planned, start=1):
         runs = [spec for task in each.tasks for spec in task]
         estimates = [estimator(spec) for spec in runs]
         gpus = max(1, each.profile.gpus * each.profile.processes)
-        hours = [estimate.hours for estimate in estimates]
-        total += sum(hours)
         packed = max(map(len, each.tasks))
         lines.append(
             f"array {number}, shape {each.shape}: {_count(len(each.tasks), 'task')} of {_count(packed, 'run')}"
@@ -122,8 +120,8 @@ def describe(planned: Sequence[Planned], estimator: Estimator, results: Path) ->
         lines += textwrap.wrap(
             options, 110, initial_indent="  sbatch ", subsequent_indent="    ", break_on_hyphens=False
         )
-    sources = dict.fromkeys(estimator(spec).source for each in planned for task in each.tasks for spec in task)
-    lines.append(f"expected: {_hours(total)} of {device} time in all, {'; '.join(sources)}")
+    whole = total([spec for each in planned for task in each.tasks for spec in task], estimator)
+    lines.append(f"expected: {format_hours(whole.hours)} of {device} time in all, {whole.source}")
     return lines
 
 
@@ -142,12 +140,10 @@ def _nets(runs: Sequence[Spec], estimates: Sequence[Estimate], device: str) -> l
     for net, found in of_net.items():
         seeds = [seed for seed, _ in found]
         said = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds, {min(seeds)} to {max(seeds)}"
-        lines.append(f"{net:<22} {said:<18} {_hours(found[0][1])} of {device} time each")
+        if 1 < len(seeds) < 6 and seeds != list(range(seeds[0], seeds[-1] + 1)):
+            said = f"seeds {', '.join(map(str, seeds))}"
+        lines.append(f"{net:<22} {said:<18} {format_hours(found[0][1])} of {device} time each")
     return lines
-
-
-def _hours(hours: float) -> str:
-    return f"{hours * 60:.1f} min" if hours < 1 else f"{hours:.1f} h"
 
 
 def _count(number: int, noun: str) -> str:

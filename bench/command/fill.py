@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bench.command import pages, plan
+from bench.command import hours, pages, plan
+from bench.command.data import look_for
 from bench.files import write_probe
 from bench.runs.finished import without_damaged
 from bench.runs.folder import RunFolder
@@ -25,15 +26,16 @@ def fill(table: Table, options: Options) -> int:
 
         pretrained.test(asked.archs, [spec for spec in asked.specs if isinstance(spec, RunSpec)], options)
         return show(table, asked, options)
-    if (answer := _answer(table.name, asked.specs, options)) is not None:
+    if (answer := _answer(table, asked.specs, options)) is not None:
         return answer
     if options.dry_run:
-        print(plan.describe(asked.specs, options.results))
+        lines = (plan.describe(asked.specs, options.results), _expected(table, asked.specs, options))
+        print("\n".join(filter(None, lines)))
         return 0
     status = 0
     write_probe(options.tables, "--tables")  # rather now than after the last run
     if not options.report and not options.publish:
-        status = _send(table.name, asked.specs, options)
+        status = _send(table, asked.specs, options)
         if options.cluster == "slurm" and not all(RunFolder(options.results, s.run_id).finished() for s in asked.specs):
             return status  # the last job of the launch writes the table
     return max(status, show(table, asked, options))
@@ -62,7 +64,7 @@ def show(table: Table, asked: Plan, options: Options) -> int:
     return status
 
 
-def _answer(table: str, specs: Sequence[Spec], options: Options) -> int | None:
+def _answer(table: Table, specs: Sequence[Spec], options: Options) -> int | None:
     """Answer what is asked of the runs without computing any. Returns the exit status; None where nothing was asked."""
     slurm = options.slurm
     if not (slurm.status or slurm.logs or slurm.cancel or (options.cluster == "slurm" and options.dry_run)):
@@ -70,17 +72,17 @@ def _answer(table: str, specs: Sequence[Spec], options: Options) -> int | None:
     from bench.command import slurm as console
 
     if slurm.status:
-        return console.print_status(specs, options)
+        return console.print_status(table.name, specs, options)
     if slurm.logs:
         return console.logs(specs, options)
     if slurm.cancel:
-        return console.cancel(table, specs, options)
+        return console.cancel(table.name, specs, options)
     return console.send(table, specs, options, plan.load(options.results, pages.MEASURED))
 
 
-def _send(table: str, specs: Sequence[Spec], options: Options) -> int:
+def _send(table: Table, specs: Sequence[Spec], options: Options) -> int:
     """Compute what is missing, here or on a cluster. Returns the exit status."""
-    missing = [s for s in specs if options.force or not RunFolder(options.results, s.run_id).finished()]
+    missing = plan.unfinished(specs, options)
     if not missing:
         print(f"all {len(specs)} runs have a result in {options.results}; --force runs them again")
         return 0
@@ -88,9 +90,15 @@ def _send(table: str, specs: Sequence[Spec], options: Options) -> int:
         from bench.command import slurm as console
 
         status = console.send(table, specs, options, plan.load(options.results, pages.MEASURED))
-        return max(status, console.wait(table, specs, options)) if options.slurm.wait else status
+        return max(status, console.wait(table.name, specs, options)) if options.slurm.wait else status
+    look_for(missing, options.data, options.download)
+    print(_expected(table, specs, options), flush=True)
     from bench.compute import local
     from bench.compute.context import Context
 
     context = Context(options.results, options.source, options.force)
     return local.run_all(missing, context, options.slurm.pack)
+
+
+def _expected(table: Table, specs: Sequence[Spec], options: Options) -> str:
+    return hours.expected(table, specs, options, plan.load(options.results, pages.MEASURED).values())

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.command import pages, plan
+from bench.command import hours, pages, plan
 from bench.errors import UserError
 from bench.files import write_probe
 from bench.runs import provenance
@@ -136,14 +136,14 @@ def _claims_and_runs(options: Options) -> str:
     exact = [claim for claim in CLAIMS if claim.exact]
     lines = [f"  {claim.id:<28}  {claim.table}: counted, needs no run" for claim in exact]
     needed: dict[Spec, None] = {}
-    for family in families(
-        plan.load(options.results, pages.MEASURED), options.schedule, (options.results, pages.MEASURED)
-    ):
+    finished = plan.load(options.results, pages.MEASURED)
+    for family in families(finished, options.schedule, (options.results, pages.MEASURED)):
         for claim in of_table(family.table, options.schedule):
             has = ", ".join(f"{name(net)} has {len(family.setting.of(claim).runs(net))}" for net in claim.nets)
             lines.append(f"  {claim.id:<28}  {family.table}: {has}")
-            specs = (family.setting.wanted(net, seed) for net in claim.nets for seed in range(options.seeds))
+            specs = (family.setting.wanted(net, seed) for net in claim.nets for seed in options.seeds.of(net.arch))
             needed.update(dict.fromkeys(work for spec in specs for work in family.work(spec)))
-    return "\n".join(
-        [f"{len(lines)} claims; the runs are those of the tables", *lines, plan.describe([*needed], options.results)]
-    )
+    head = f"{len(lines)} claims; the runs are those of the tables"
+    missing = [spec for spec in needed if spec.run_id not in finished and not plan.is_done(spec, options.results)]
+    cost = [hours.in_all(missing, hours.of_this_machine(finished.values()))] if missing else []
+    return "\n".join([head, *lines, plan.describe([*needed], options.results), *cost])

@@ -1,73 +1,82 @@
-"""The options of the command line, as typed dataclasses. tyro makes the parser and the help out of them."""
+"""Options of the command line: each is a field, declared once with its default, help and allowed values."""
 
 from __future__ import annotations
 
+import dataclasses
+import shlex
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal, get_args
 
-import tyro
-
+from bench.command import values
+from bench.command.values import Choice, Whole
 from bench.runs.provenance import ROOT
 from bench.runs.spec import Dataset, Execution, Schedule, Selection
+from bench.studies.seeds import ONE, Seeds
 from bench.training.source import Source
 
 Cluster = Literal["local", "slurm"]
-_PROFILES = "(default: the profile's)"
-ProfileName = Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint=_PROFILES)]
-ProfileNumber = Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint=_PROFILES)]
-Flag = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]
+Page = Literal["everyday", "more", "slurm", "old"]
+"""The help page of the main command on which an option stands; `old` are those that became subcommands, on none."""
+PAGES: tuple[Page, ...] = get_args(Page)
+
+
+def option(
+    default: Any,
+    help: str,
+    metavar: str | None = None,
+    convert: Callable[[str], Any] = str,
+    page: Page = "everyday",
+    many: bool = False,
+    name: str | None = None,
+) -> Any:
+    """A field that is an option: a flag without `metavar` and choices; with `many` it takes one value or more."""
+    return dataclasses.field(
+        default=default,
+        metadata={"help": help, "metavar": metavar, "convert": convert, "page": page, "many": many, "name": name},
+    )
+
+
+def slurm_option(help: str, metavar: str, convert: Callable[[str], Any] = values.word) -> Any:
+    """A field that is a key of the Slurm profile."""
+    return option(None, help, metavar, convert, "slurm")
+
+
+def old(default: Any, help: str, metavar: str | None = None, convert: Callable[[str], Any] = str, **more: Any) -> Any:
+    """A field that a subcommand sets, and a flag of the same name."""
+    return option(default, help, metavar, convert, "old", **more)
 
 
 @dataclass(frozen=True)
 class SlurmOptions:
     """Runs on a Slurm cluster. Values of the profile that are given here win over the file's."""
 
-    profile: Annotated[str, tyro.conf.arg(metavar="NAME")] = "default"
-    """Profile in slurm/profiles, or path of a .toml file."""
-    partition: ProfileName = None
-    """Partition, as the site names it."""
-    account: ProfileName = None
-    """Account that is charged."""
-    qos: ProfileName = None
-    """Quality of service."""
-    constraint: Annotated[str | None, tyro.conf.arg(metavar="FEATURE", help_behavior_hint=_PROFILES)] = None
-    """Feature that the nodes must have."""
-    nodes: ProfileNumber = None
-    """Nodes of one run."""
-    tasks_per_node: ProfileNumber = None
-    """Processes of one run on each of its nodes."""
-    gpus: ProfileNumber = None
-    """GPUs of each process; 0 computes on CPUs."""
-    cpus: ProfileNumber = None
-    """Cores of each process."""
-    mem: Annotated[str | None, tyro.conf.arg(metavar="SIZE", help_behavior_hint=_PROFILES)] = None
-    """Memory on each node, such as 8G."""
-    time: Annotated[str | None, tyro.conf.arg(metavar="LIMIT", help_behavior_hint=_PROFILES)] = None
-    """Time limit of a task, such as 4:00:00. A run that needs longer is requeued and goes on."""
-    parallel: ProfileNumber = None
-    """Tasks of an array that may run at once."""
-    preemption: Annotated[
-        Literal["requeue", "stop"] | None, tyro.conf.arg(metavar="{requeue,stop}", help_behavior_hint=_PROFILES)
-    ] = None
-    """What happens to a task whose time is up or that is preempted."""
-    signal_seconds: ProfileNumber = None
-    """How long before its time is up a task is told to save."""
-    setup: Annotated[tuple[str, ...], tyro.conf.arg(metavar="LINE ...", help_behavior_hint=_PROFILES)] = ()
-    """Shell lines before a task starts, such as 'module load cuda'."""
-    pack: Annotated[int, tyro.conf.arg(metavar="K")] = 1
-    """Put K runs of small nets side by side, in a Slurm task as on this machine: on each GPU as threads of one process with
-    streams of their own, on a CPU as processes that share the cores."""
-    wait: Flag = False
-    """Stay, and show how far the runs are, until all have ended."""
-    status: Flag = False
-    """Say how every run stands, and stop."""
-    retry: Annotated[Literal["failed"] | None, tyro.conf.arg(metavar="failed", help_behavior_hint="")] = None
-    """Send only the runs that failed or were lost."""
-    logs: Annotated[str | None, tyro.conf.arg(metavar="RUN", help_behavior_hint="")] = None
-    """Show the end of a run's log; RUN is the beginning of its name."""
-    cancel: Flag = False
-    """End what this table has in the queue, and nothing else."""
+    profile: str = option("default", "profile in slurm/profiles, or a .toml file", "NAME", values.word, "slurm")
+    partition: str | None = slurm_option("partition, as the site names it", "NAME")
+    account: str | None = slurm_option("account that is charged", "NAME")
+    qos: str | None = slurm_option("quality of service", "NAME")
+    constraint: str | None = slurm_option("feature that the nodes must have", "FEATURE")
+    nodes: int | None = slurm_option("nodes of one run", "N", Whole(1, 10_000))
+    tasks_per_node: int | None = slurm_option("processes of one run on each node", "N", Whole(1, 1024))
+    gpus: int | None = slurm_option("GPUs of each process; 0 for CPUs", "N", Whole(0, 1024))
+    cpus: int | None = slurm_option("cores of each process", "N", Whole(1, 4096))
+    mem: str | None = slurm_option("memory on each node, such as 8G", "SIZE", values.memory)
+    time: str | None = slurm_option("time limit of a task, such as 4:00:00", "LIMIT", values.time_limit)
+    parallel: int | None = slurm_option("tasks of an array that may run at once", "N", Whole(1, 1_000_000))
+    preemption: Literal["requeue", "stop"] | None = slurm_option(
+        "what ends a task whose time is up: requeue or stop", "HOW", Choice(("requeue", "stop"))
+    )
+    signal_seconds: int | None = slurm_option("seconds of warning before a task's time is up", "N", Whole(1, 65_535))
+    setup: tuple[str, ...] = option(
+        (), "shell lines before a task, such as 'module load cuda'", "LINE", values.word, "slurm", many=True
+    )
+    wait: bool = option(False, "progress of the runs until all have ended", page="slurm")
+    pack: int = option(1, "runs side by side on a GPU, or on the CPU's cores", "K", Whole(1, 256), "more")
+    status: bool = old(False, "state of every run")
+    retry: Literal["failed"] | None = old(None, "failed and lost runs, sent again", "failed", Choice(("failed",)))
+    logs: str | None = old(None, "beginning of a run's name", "RUN", values.word)
+    cancel: bool = old(False, "end of what the table has in the queue")
 
     @property
     def overrides(self) -> dict[str, Any]:
@@ -84,92 +93,75 @@ class SlurmOptions:
 class ElsewhereOptions:
     """Nets that were trained elsewhere: tested here, on a CPU too."""
 
-    evaluate: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
-    """Test the CIFAR-10 net in this file, a state dict of PyTorch, and stop; with --arch, --normalise and --data."""
-    weights: Annotated[str | None, tyro.conf.arg(metavar="torchvision|FILE", help_behavior_hint="")] = None
-    """Test torchvision's released weights, or those in a file (with --arch), on the val folder in --data, and add them to
-    the page of an ImageNet table."""
-    arch: Annotated[str | None, tyro.conf.arg(metavar="NET", help_behavior_hint="")] = None
-    """The net in the file: resnet-56-A, or imagenet-resnet-50-B-stride3x3."""
-    normalise: Literal["per-pixel", "per-channel", "imagenet"] = "per-pixel"
-    """How the CIFAR-10 net was shown its images."""
-    ensemble: Flag = False
-    """Test the finished runs of imagenet_multiscale together (Table 5), on the val folder in --data."""
+    evaluate: Path | None = old(None, "state dict of a CIFAR-10 net", "FILE", values.path)
+    weights: str | None = old(None, "torchvision, or a state dict of an ImageNet net", "torchvision|FILE", values.word)
+    arch: str | None = old(None, "net in the file, such as resnet-56-A", "NET", values.word)
+    normalise: Literal["per-pixel", "per-channel", "imagenet"] = old(
+        "per-pixel",
+        "per-pixel, per-channel or imagenet",
+        "NAME",
+        Choice(("per-pixel", "per-channel", "imagenet")),
+    )
+    ensemble: bool = old(False, "ensemble of finished imagenet_multiscale runs")
 
 
 @dataclass(frozen=True)
 class MovingOptions:
     """Results that move from one machine to another, in one file."""
 
-    export: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
-    """Pack the finished runs of these tables, or without --table all that are in --results, into FILE, and stop."""
-    checkpoints: Annotated[
-        Literal["unfinished", "all"] | None, tyro.conf.arg(metavar="{unfinished,all}", help_behavior_hint="")
-    ] = None
-    """Pack runs that are not finished too, with the checkpoints from which they go on elsewhere; or every checkpoint."""
-    imports: Annotated[tuple[Path, ...], tyro.conf.arg(name="import", metavar="FILE ...", help_behavior_hint="")] = ()
-    """Check what other machines have packed, merge it into --results, and stop; with --publish, into tables/measured too."""
+    export: Path | None = old(None, "bundle to write", "FILE", values.path)
+    checkpoints: Literal["unfinished", "all"] | None = old(
+        None, "checkpoints too: of unfinished runs, or of all", "WHICH", Choice(("unfinished", "all"))
+    )
+    imports: tuple[Path, ...] = old((), "bundles of other machines", "FILE", values.path, many=True, name="import")
 
 
 @dataclass(frozen=True)
 class Options:
-    table: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...", help_behavior_hint="(required)")] = ()
-    """Tables to fill, or `all`."""
-    cluster: Cluster = "local"
-    """Where runs are computed: on this machine, one for each GPU or one after another on a CPU; or as Slurm job arrays."""
-    schedule: Schedule = "paper"
-    """Iterations: the paper's 64,000; short, 4,000; or smoke, minutes on the digits that ship with scikit-learn."""
-    seeds: Annotated[int, tyro.conf.arg(metavar="N")] = 1
-    """Runs of each net, with seeds 0 to N-1."""
-    only: Annotated[str | None, tyro.conf.arg(metavar="GLOB", help_behavior_hint="")] = None
-    """Only the nets whose name matches this glob, for example 'resnet-*'; or one net of any depth 6n+2."""
-    dataset: Annotated[Dataset | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")] = None
-    """cifar10, digits, imagenet, or imagefolder: any folder of train/CLASS/* and val/CLASS/*. Left out, the table's own."""
-    selection: Selection = "all"
-    """Train on all training images, or on 45k of CIFAR-10's 50k with 5k held out."""
-    set: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ...", help_behavior_hint="")] = ()
-    """Fields of the recipe to take otherwise, such as bn_group=64 or precision=bf16; such runs have a page of their own."""
-    data: Annotated[Path, tyro.conf.arg(metavar="DIR")] = ROOT / "data"
-    """Folder that holds cifar-10-batches-py, or train/ and val/ of an image folder."""
-    download: Flag = False
-    """Download CIFAR-10 into --data where it is missing."""
-    skip_broken: Flag = False
-    """Leave out images that cannot be decoded, and count them, instead of ending before the training starts."""
-    workers: Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="(default: as many as cores)")] = None
-    """Processes that load images from folders, for each process that trains."""
-    execution: Execution = "auto"
-    """How iterations are executed: eager, compiled, or captured as one graph of a GPU. Left to itself, the fastest; the
-    numbers are the same to rounding, and a run that goes on does so the way it was begun."""
-    results: Annotated[Path, tyro.conf.arg(metavar="DIR")] = ROOT / "results"
-    """Folder of the runs: checkpoints, curves, results."""
-    tables: Annotated[Path, tyro.conf.arg(metavar="DIR")] = ROOT / "tables"
-    """Folder that Markdown, figures and report.html are written to."""
-    dry_run: Flag = False
-    """Print what would be run, and stop."""
-    report: Flag = False
-    """Run nothing: write the tables, and report.html, from the runs that are finished."""
-    check: Flag = False
-    """Write nothing: fail where counts, or the committed tables, differ from what they are made of."""
-    force: Flag = False
-    """Run again what has a result already; or write anew what --export or --publish finds there."""
-    publish: Flag = False
-    """Copy the finished runs of these tables, without checkpoints, to tables/measured, and write all that comes from there."""
-    moving: tyro.conf.OmitArgPrefixes[MovingOptions] = MovingOptions()
-    elsewhere: tyro.conf.OmitArgPrefixes[ElsewhereOptions] = ElsewhereOptions()
-    slurm: tyro.conf.OmitArgPrefixes[SlurmOptions] = SlurmOptions()
+    """What one call of the command asks for."""
+
+    table: tuple[str, ...] = option((), "tables by name or number, or all: table6, fig7", "NAME", many=True)
+    cluster: Cluster = option("local", "local or slurm: place of the runs", "WHERE", Choice(get_args(Cluster)))
+    schedule: Schedule = option(
+        "paper",
+        "paper, short (1/16 of it) or smoke (minutes)",
+        "NAME",
+        Choice(get_args(Schedule)),
+    )
+    seeds: Seeds = option(ONE, "count, list (0,3,7) or paper, the paper's plan", "N|LIST", values.seeds)
+    only: str | None = option(None, "nets by name, label or glob, such as 'resnet-*'", "NET", values.word)
+    set: tuple[str, ...] = option(
+        (), "other values of recipe fields, such as bn_group=64", "NAME=VALUE", values.word, many=True
+    )
+    data: Path = option(ROOT / "data", "folder of the images", "DIR", values.path)
+    download: bool = option(False, "CIFAR-10 from the internet, where it is missing")
+    results: Path = option(ROOT / "results", "folder of the runs", "DIR", values.path)
+    tables: Path = option(ROOT / "tables", "folder of pages, figures and report.html", "DIR", values.path)
+    dry_run: bool = option(False, "plan and expected hours only")
+    report: bool = option(False, "pages only, from finished runs: the command report", page="more")
+    check: bool = option(False, "what CI asks of the pages: the command check", page="more")
+    force: bool = option(False, "new runs in place of finished ones")
+    dataset: Dataset | None = option(
+        None, "images: cifar10, digits, imagenet or imagefolder", "NAME", Choice(get_args(Dataset)), "more"
+    )
+    selection: Selection = option(
+        "all", "training images of CIFAR-10: all or val45k", "SPLIT", Choice(get_args(Selection)), "more"
+    )
+    execution: Execution = option(
+        "auto", "eager, compiled, captured, or the fastest: auto", "NAME", Choice(get_args(Execution)), "more"
+    )
+    workers: int | None = option(None, "image-loading processes for each training process", "N", Whole(0, 1024), "more")
+    skip_broken: bool = option(False, "training without images that cannot be decoded", page="more")
+    publish: bool = old(False, "copies in tables/measured, and all pages")
+    moving: MovingOptions = MovingOptions()
+    elsewhere: ElsewhereOptions = ElsewhereOptions()
+    slurm: SlurmOptions = SlurmOptions()
 
     @property
     def trains_here(self) -> bool:
         """Whether runs may be computed in this process."""
-        answers = (
-            self.dry_run,
-            self.report,
-            self.check,
-            self.publish,
-            self.slurm.status,
-            self.slurm.logs,
-            self.slurm.cancel,
-        )
+        slurm = self.slurm
+        answers = (self.dry_run, self.report, self.check, self.publish, slurm.status, slurm.logs, slurm.cancel)
         return self.cluster == "local" and not any(answers)
 
     @property
@@ -177,12 +169,77 @@ class Options:
         """Where data are and how they are read."""
         return Source(self.data, self.download, self.skip_broken, self.workers, self.execution)
 
+    def selecting(self, table: str) -> list[str]:
+        """The words of a command line that names the same runs of a table, with where they are."""
+        words = ["--table", table]
+        for name in ("schedule", "seeds", "selection", "only", "dataset", "set"):
+            if (value := getattr(self, name)) != default(name):
+                texts = value if isinstance(value, tuple) else (value.text if isinstance(value, Seeds) else value,)
+                words += [f"--{name}", *texts]
+        words += ["--data", str(self.data.resolve())] if self.dataset == "imagefolder" else []
+        return [*words, "--results", str(self.results.resolve())]
+
     def report_arguments(self, table: str) -> tuple[str, ...]:
         """The command line that writes the pages of the same runs from what is finished."""
-        words = ["--table", table, "--report", "--schedule", self.schedule, "--seeds", str(self.seeds)]
-        words += ["--selection", self.selection]
-        words += ["--only", self.only] if self.only is not None else []
-        words += ["--dataset", self.dataset] if self.dataset is not None else []
-        words += ["--set", *self.set] if self.set else []
-        words += ["--data", str(self.data.resolve())] if self.dataset == "imagefolder" else []
-        return (*words, "--results", str(self.results.resolve()), "--tables", str(self.tables.resolve()))
+        return ("report", *self.selecting(table), "--tables", str(self.tables.resolve()))
+
+    def command(self, name: str, table: str, *words: str) -> str:
+        """The line to type for a subcommand on the same runs."""
+        return shlex.join(["python", "bench/run.py", name, *words, *self.selecting(table)])
+
+
+@dataclass(frozen=True)
+class Field:
+    """An option as the parser sees it."""
+
+    field: str
+    """Of Options, or of the group in it."""
+    group: str | None
+    default: Any
+    help: str
+    metavar: str | None
+    convert: Callable[[str], Any]
+    page: Page
+    many: bool
+    word: str
+    """`dry-run`."""
+
+    @property
+    def flag(self) -> bool:
+        return self.metavar is None
+
+    @property
+    def name(self) -> str:
+        """`--dry-run`."""
+        return f"--{self.word}"
+
+
+def _fields(cls: type, group: str | None) -> Iterable[Field]:
+    for field in dataclasses.fields(cls):
+        if meta := dict(field.metadata):
+            word = meta.pop("name") or field.name.replace("_", "-")
+            yield Field(field.name, group, field.default, word=word, **meta)
+
+
+GROUPS = {"moving": MovingOptions, "elsewhere": ElsewhereOptions, "slurm": SlurmOptions}
+FIELDS: dict[str, Field] = {
+    field.field: field
+    for cls, group in ((Options, None), *((cls, name) for name, cls in GROUPS.items()))
+    for field in _fields(cls, group)
+}
+"""Every option by the name of its field."""
+
+
+def default(name: str) -> Any:
+    """The value of an option that is left out."""
+    return FIELDS[name].default
+
+
+def build(given: dict[str, Any]) -> Options:
+    """The options in which these fields have other values than their defaults."""
+    own = {name: value for name, value in given.items() if FIELDS[name].group is None}
+    parts = {
+        group: cls(**{name: value for name, value in given.items() if FIELDS[name].group == group})
+        for group, cls in GROUPS.items()
+    }
+    return Options(**own, **parts)

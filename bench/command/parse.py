@@ -1,148 +1,163 @@
-"""From the words of a command line to options that a table can have."""
+"""From the words of a command line to Options. argparse reads them; argcomplete completes them in bash and zsh.
+
+Click and Typer know no option of several values (`--table A B`). tyro has no help of several pages, and completes no
+`python bench/run.py`. argparse with argcomplete does all of it.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import re
-from collections.abc import Sequence
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Never
 
-import tyro
-
-from bench.command.options import Options, SlurmOptions
+from bench.command import consistency, help_pages, names
+from bench.command.options import FIELDS, Field, Options
+from bench.command.subcommands import COMMANDS, FLAGS, MAIN, Command
 from bench.command.tables import TABLES
 from bench.errors import UserError
-from bench.studies import cifar_depth, imagenet
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
     """The options of a command line. Raises UserError, in one line, where it cannot be understood."""
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            options = tyro.cli(
-                Options,
-                prog="run.py",
-                description=describe(),
-                args=list(arguments) if arguments is not None else None,
-                config=(tyro.conf.FlagCreatePairsOff,),
-            )
-    except SystemExit as error:
-        if error.code in (0, None):
-            raise
-        raise UserError(_first_sentence(said.getvalue())) from None
-    return check(options)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if "_ARGCOMPLETE" in os.environ:
+        from bench.command import completion
+
+        completion.offer(tree())
+    command = MAIN
+    if words and not words[0].startswith("-"):
+        command = _command(words.pop(0))
+    _check_names(words, command)
+    parser = add_options(_Parser(add_help=False, allow_abbrev=False), command)
+    parser.command = command
+    found, others = parser.parse_known_args(words)
+    if others:
+        raise UserError(_stray(others[0]))
+    given = vars(found)
+    flags = [name for name in FLAGS if name in given] if command is MAIN else []
+    if command.name == "evaluate":
+        given = _evaluated(given)
+    return consistency.check(command, given, flags)
 
 
-def describe() -> str:
-    """The head of `--help`: every table with a line on each."""
-    width = max(map(len, TABLES))
-    tables = "\n".join(f"  {table.name:<{width}}  {table.title}" for table in TABLES.values())
-    return (
-        "Measures the tables of He, Zhang, Ren and Sun, arXiv 1512.03385, and holds them against the printed numbers. "
-        "Giving the same command again goes on where it stopped.\n\nTables:\n\n" + tables
-    )
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are UserErrors of one line."""
+
+    command = MAIN
+
+    def error(self, message: str) -> Never:
+        where = f"{self.command.name}: " if self.command.name else ""
+        if message.startswith("the following arguments are required: "):
+            raise UserError(f"{where}{message.rpartition(': ')[2]} is missing: see {help_pages.usage(self.command)}")
+        named = message.removeprefix("argument ").replace(": ", " ", 1) if message.startswith("argument ") else message
+        for count in ("expected one argument", "expected at least one argument"):
+            named = named.replace(f" {count}", ": value is missing")
+        raise UserError(where + named)
 
 
-def check(options: Options) -> Options:
-    """The options, with `all` spelt out. Raises UserError for values that no run can have."""
-    choices = f"choose from {', '.join([*TABLES, 'all'])}"
-    if options.elsewhere.evaluate:
-        if options.table:
-            raise UserError("--evaluate tests one file and fills no table: leave out --table")
-        if options.elsewhere.arch is None:
-            raise UserError(f"--evaluate {options.elsewhere.evaluate}: add --arch, such as resnet-56-A")
-        if options.dataset not in (None, "cifar10"):
-            raise UserError(f"--evaluate tests on cifar10, not {options.dataset}: for ImageNet nets use --weights")
-        return options
-    _check_moving(options)
-    if not options.table and not (options.moving.export or options.moving.imports):
-        raise UserError(f"--table is missing: {choices}")
-    for name in options.table:
-        if name not in TABLES and name != "all":
-            raise UserError(f"--table {name} is no table: {choices}")
-    if options.seeds < 1:
-        raise UserError(f"--seeds {options.seeds} is no number of runs: give 1 or more")
-    if options.check and (options.report or options.publish or options.force or options.dry_run):
-        raise UserError("--check writes and runs nothing: give it without --report, --publish, --force and --dry-run")
-    asked = [f"--{name}" for name in ("status", "retry", "logs", "cancel") if getattr(options.slurm, name)]
-    if len(asked) > 1:
-        raise UserError(f"{' and '.join(asked)} are different questions: give one of them")
-    if asked and (options.report or options.check or options.publish or options.force):
-        raise UserError(f"{asked[0]} goes without --report, --check, --publish and --force: leave those out")
-    if options.cluster == "local":
-        _check_local(options.slurm)
-    if options.slurm.pack < 1:
-        raise UserError(f"--pack {options.slurm.pack} is no number of runs: give 1 or more")
-    _check_elsewhere(options)
-    dataset = options.dataset or cifar_depth.DEFAULT_DATASET[options.schedule]
-    if options.selection != "all" and dataset != "cifar10":
-        raise UserError(f"--selection {options.selection} is a split of cifar10: leave it out for {dataset}")
-    if "all" in options.table:
-        from dataclasses import replace
+class _Print(argparse.Action):
+    """An option that prints a text and ends the command."""
 
-        return replace(options, table=tuple(TABLES))
-    return options
+    def __init__(self, *words: Any, text: Callable[[], str], **rest: Any) -> None:
+        super().__init__(*words, **{**rest, "nargs": 0, "dest": argparse.SUPPRESS, "default": argparse.SUPPRESS})
+        self.text = text
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> Never:
+        print(self.text())
+        sys.exit(0)
 
 
-def _check_moving(options: Options) -> None:
-    """Raise UserError where --export or --import is given with what it does not go with."""
-    moving = options.moving
-    if moving.checkpoints and not moving.export:
-        raise UserError(f"--checkpoints {moving.checkpoints} says what --export packs: add --export FILE")
-    if not (moving.export or moving.imports):
-        return
-    name = "--export" if moving.export else "--import"
-    others = {
-        "--import": bool(moving.export and moving.imports),
-        "--table": bool(moving.imports and options.table),
-        "--publish": bool(moving.export and options.publish),
-        "--force": bool(moving.imports and options.force and not options.publish),
-        **{f"--{flag}": getattr(options, flag) for flag in ("check", "report")},
-        "--dry-run": options.dry_run,
-        **{f"--{flag}": bool(getattr(options.slurm, flag)) for flag in ("status", "retry", "logs", "cancel", "wait")},
-        **{f"--{flag}": bool(getattr(options.elsewhere, flag)) for flag in ("weights", "ensemble")},
-        "--cluster": options.cluster != "local",
-    }
-    if wrong := [other for other, given in others.items() if given]:
-        raise UserError(f"{name} does one thing and stops: leave out {' and '.join(wrong)}")
+PRINTS = ("-h", "--help", "--help-more", "--help-slurm", "--version")
+"""Options that print a text and end the command."""
 
 
-def _check_elsewhere(options: Options) -> None:
-    """Raise UserError where weights from elsewhere are given to a table that has no place for them."""
-    asked, tables = options.elsewhere, [*imagenet.STUDIES]
-    if asked.weights and not all(name in tables for name in options.table):
-        raise UserError(f"--weights {asked.weights} is for ImageNet tables: choose from {', '.join(tables)}")
-    if asked.ensemble and options.table != ("imagenet_multiscale",):
-        raise UserError("--ensemble is Table 5: give it with --table imagenet_multiscale")
-    if asked.weights not in (None, "torchvision") and asked.arch is None:
-        raise UserError(f"--weights {asked.weights}: add --arch, such as imagenet-resnet-50-B-stride3x3")
-    if asked.arch and asked.weights in (None, "torchvision"):
-        raise UserError(f"--arch {asked.arch} says what net is in a file: give the file with --weights or --evaluate")
+def add_options(parser: argparse.ArgumentParser, command: Command) -> Any:
+    """The parser, with everything that a command takes."""
+    parser.add_argument("-h", "--help", action=_Print, text=partial(help_pages.everyday, command), help="help")
+    for page, fields in (("more", command.more), ("slurm", command.slurm)):
+        if fields:
+            text = partial(help_pages.further, command, page)
+            parser.add_argument(f"--help-{page}", action=_Print, text=text, help=help_pages.FURTHER[page])
+    if command is MAIN:
+        parser.add_argument("--version", action=_Print, text=help_pages.version, help="version and commit")
+    for name in command.takes:
+        _add(parser, FIELDS[name], command)
+    for name in dict.fromkeys(_old(command)):
+        _add(parser, FIELDS[name], command, hidden=True)
+    return parser
 
 
-def _check_local(slurm: SlurmOptions) -> None:
-    """Raise UserError where something is asked that only Slurm could do."""
-    given = [*slurm.overrides, *(["wait"] if slurm.wait else []), *(["profile"] if slurm.profile != "default" else [])]
-    if given:
-        raise UserError(f"--{given[0].replace('_', '-')} is for Slurm: add --cluster slurm, or leave it out")
-    if slurm.retry:
-        raise UserError(
-            "--retry failed is for Slurm: add --cluster slurm; on this machine the same command without it runs again "
-            "whatever has no result"
-        )
+def _old(command: Command) -> list[str]:
+    """Options that the main command takes and does not show."""
+    return [name for name, field in FIELDS.items() if field.page == "old"] if command is MAIN else []
 
 
-def _first_sentence(box: str) -> str:
-    """The message inside the box that tyro draws, in one line, with its first suggestion.
+def _add(parser: argparse.ArgumentParser, field: Field, command: Command, hidden: bool = False) -> None:
+    shown = argparse.SUPPRESS if hidden else command.help.get(field.field, field.help)
+    facts: dict[str, Any] = {"default": argparse.SUPPRESS, "help": shown}
+    if field.flag:
+        facts["action"] = "store_true"
+    else:
+        facts |= {"type": field.convert, "metavar": help_pages.metavar(field)}
+    if field.field == command.target:
+        facts["nargs"] = "?" if command.optional else "+" if field.many else None
+        parser.add_argument(field.field, **{**facts, "metavar": help_pages.target(command)})
+    else:
+        facts |= {"nargs": "+", "action": "extend"} if field.many else {}
+        parser.add_argument(field.name, dest=field.field, **facts)
 
-    A title, a message and hints, with rules between them; the rules are lines or hyphens, as the terminal allows.
-    """
-    inside = [line.strip("│ ") for line in box.splitlines()]
-    sections = " ".join("\0" if re.fullmatch("(╭|╰|─{3}|-{6}).*", line) else line for line in inside).split("\0")
-    texts = [text for section in sections if (text := " ".join(section.split()))]
-    if "╭" not in box:  # there the title is no part of the frame
-        texts = texts[1:]
-    message = texts[0].rstrip(".") if texts else "the command line cannot be understood"
-    hint = next((m.group() for text in texts[1:] if "Perhaps" in text and (m := re.search(r"--[\w-]+", text))), "")
-    return f"{message}: " + (f"did you mean {hint}?" if hint else "see --help")
+
+def _command(word: str) -> Command:
+    """The subcommand of that name. Raises UserError, with what was probably meant."""
+    if word in COMMANDS:
+        return COMMANDS[word]
+    if names.table_of(word) in TABLES:
+        raise UserError(f"{word} is a table: give --table {word}")
+    said = names.nearest(word, COMMANDS)
+    raise UserError("; ".join(filter(None, [f"{word}: unknown command", said, f"choose from {', '.join(COMMANDS)}"])))
+
+
+def _stray(word: str) -> str:
+    if word in COMMANDS:
+        return f"{word} is a command and comes first: run.py {word} ..."
+    return f"{word}: no option takes this word: see --help"
+
+
+def _check_names(words: Sequence[str], command: Command) -> None:
+    """Raise UserError for the first option that there is not, with what was probably meant."""
+    known = {FIELDS[name].name for name in (*command.takes, *_old(command)) if name != command.target}
+    prints = {name for name in PRINTS if name in ("-h", "--help") or command is MAIN}
+    prints |= {f"--help-{page}" for page in ("more", "slurm") if getattr(command, page)}
+    for word in words:
+        name = word.partition("=")[0]
+        if not name.startswith("--") or name == "--" or name in known | prints:
+            continue
+        others = {field.name for field in FIELDS.values()}
+        if name in others:
+            raise UserError(f"{name} is no option of {command.name}: see run.py {command.name} --help")
+        said = names.nearest(name, known | prints)
+        raise UserError(f"{name}: unknown option; {said or 'see --help'}")
+
+
+def _evaluated(given: dict[str, Any]) -> dict[str, Any]:
+    """Of `evaluate FILE`: the file is a CIFAR net's, unless an ImageNet table is named."""
+    if "weights" in given and "table" not in given:
+        from pathlib import Path
+
+        return {
+            **{name: value for name, value in given.items() if name != "weights"},
+            "evaluate": Path(given["weights"]),
+        }
+    return given
+
+
+def tree() -> argparse.ArgumentParser:
+    """The main command with its subcommands as one parser, for completion."""
+    parser: argparse.ArgumentParser = add_options(argparse.ArgumentParser(add_help=False, allow_abbrev=False), MAIN)
+    commands = parser.add_subparsers(metavar="COMMAND", parser_class=argparse.ArgumentParser)
+    for command in COMMANDS.values():
+        add_options(commands.add_parser(command.name, help=command.title, add_help=False), command)
+    return parser

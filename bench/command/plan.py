@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from bench.command import names
 from bench.compute import heartbeat
 from bench.errors import UserError
 from bench.runs import overrides
@@ -19,8 +19,9 @@ from bench.runs.spec import RunSpec, Spec
 from bench.studies import cifar_depth as study
 from bench.studies import gradients as of_gradients
 from bench.studies import imagenet as imagenet_study
+from bench.studies.seeds import Seeds
 from bench.studies.variant import GradientVariant, ImageNetVariant, Variant
-from models.arch import Arch, parse_arch
+from models.arch import Arch
 
 if TYPE_CHECKING:
     from bench.command.options import Options
@@ -47,9 +48,7 @@ class Study(Protocol):
     def ARCHS(self) -> Sequence[Arch]:  # noqa: N802
         """The nets of the table; with none, `--only` can name no further net."""
 
-    def works(
-        self, run: Callable[[Arch, int], RunSpec], seeds: Sequence[int], archs: Sequence[Arch], /
-    ) -> Sequence[Spec]:
+    def works(self, run: Callable[[Arch, int], RunSpec], seeds: Seeds, archs: Sequence[Arch], /) -> Sequence[Spec]:
         """The runs of these nets and seeds, and what is done with them; `run` gives the depth study's own run."""
 
 
@@ -62,7 +61,8 @@ def depth_study(table: str, options: Options) -> Plan:
     _cifar_images(table, options)
     specs = study.runs(options.schedule, options.seeds, options.dataset, options.selection)
     if options.only is not None:
-        specs = tuple(spec for spec in specs if matches(options.only, spec.arch)) or _beyond(options.only, options)
+        archs = names.chosen(options.only, [spec.arch for spec in specs], table)
+        specs = tuple(spec for spec in specs if spec.arch in archs) or _beyond(options.only, options)
     changed = overrides.parse(options.set)
     overrides.within(overrides.apply(specs[0].recipe, changed), changed)
     specs = tuple(replace(spec, recipe=overrides.apply(spec.recipe, changed)) for spec in specs)
@@ -92,8 +92,8 @@ def of_study(module: Study) -> Planner:
         overrides.within(first.recipe, changed)
         variant = Variant.of(first)  # a change that changes nothing has no page of its own
         run = partial(variant.spec, precision=first.recipe.precision)
-        seeds = range(options.seeds)
-        if archs and options.only is not None and not any(matches(options.only, arch) for arch in archs):
+        seeds = options.seeds
+        if archs and options.only is not None and not names.chosen(options.only, archs, table):
             specs = tuple(module.works(run, seeds, (one_net(options.only, table, archs),)))
         else:
             specs = _narrowed(table, module.works(run, seeds, archs), options.only)
@@ -105,14 +105,10 @@ def of_study(module: Study) -> Planner:
 def gradients(table: str, options: Options) -> Plan:
     """The runs of the table, shallow nets first, narrowed by --only: a net, or a run's own name. Raises UserError."""
     dataset = _cifar_images(table, options)
-    for given, option in ((options.set, "--set"), (options.selection != "all", "--selection")):
-        if given:
-            differ = "whose runs differ in batch norm and initial scale"
-            raise UserError(f"{option} is not for gradients, {differ}: leave it out")
-    seeds, only = range(options.seeds), options.only
+    seeds, only = options.seeds, options.only
     specs = of_gradients.works(options.schedule, dataset, seeds)
     if only is not None:
-        named = tuple(run for run in specs if matches(only, run.arch) or fnmatchcase(run.name, only))
+        named = tuple(run for run in specs if names.matches(only, run.arch) or names.fits(only, run.name))
         specs = named or of_gradients.works(
             options.schedule, dataset, seeds, [one_net(only, table, of_gradients.ARCHS)]
         )
@@ -123,10 +119,11 @@ def _narrowed(table: str, specs: Sequence[Spec], only: str | None) -> tuple[Spec
     """Those that a glob names, by net or by their own name, and before them the runs that they need. Raises UserError."""
     if only is None:
         return tuple(specs)
-    chosen = [s for s in specs if fnmatchcase(s.name, only) or (not isinstance(s, Extension) and matches(only, s.arch))]
+    chosen = [
+        s for s in specs if names.fits(only, s.name) or (not isinstance(s, Extension) and names.matches(only, s.arch))
+    ]
     if not chosen:
-        names = ", ".join(dict.fromkeys(spec.name for spec in specs))
-        raise UserError(f"--only {only} matches nothing of {table}: it has {names}")
+        raise UserError(f"--only {only} matches nothing of {table}: {_it_has(only, [spec.name for spec in specs])}")
     return tuple(dict.fromkeys([*(run for spec in chosen for run in spec.needs), *chosen]))
 
 
@@ -135,7 +132,7 @@ def _beyond(name: str, options: Options) -> tuple[RunSpec, ...]:
     arch = one_net(name)
     data = options.dataset or study.DEFAULT_DATASET[options.schedule]
     recipe = study.recipe(arch, options.schedule, data, options.selection)
-    return tuple(RunSpec(arch, recipe, data, seed) for seed in range(options.seeds))
+    return tuple(RunSpec(arch, recipe, data, seed) for seed in options.seeds.of(arch))
 
 
 def imagenet(name: str, options: Options) -> Plan:
@@ -156,27 +153,29 @@ def imagenet(name: str, options: Options) -> Plan:
     variant = ImageNetVariant(imagenet_study.STUDIES[name], options.schedule, dataset, classes, changed)
     specs = variant.specs(options.seeds)
     if options.only is not None:
-        names = ", ".join(dict.fromkeys(spec.arch.name.removeprefix("imagenet-") for spec in specs))
-        specs = tuple(spec for spec in specs if matches(options.only, spec.arch))
-        if not specs:
-            raise UserError(f"--only {options.only} matches no net of {name}: it has {names}")
+        archs = names.chosen(options.only, variant.study.archs, name)
+        if not archs:
+            nets = [arch.name.removeprefix("imagenet-") for arch in variant.study.archs]
+            raise UserError(f"--only {options.only} matches no net of {name}: {_it_has(options.only, nets)}")
+        specs = tuple(spec for spec in specs if spec.arch in archs)
     return Plan(specs, (variant,), variant.study.archs)
 
 
-def matches(glob: str, arch: Arch) -> bool:
-    """Whether a glob names a net, by its name (`imagenet-resnet-34-A`, `resnet-34-A`) or the paper's (`ResNet-34`)."""
-    return any(fnmatchcase(name, glob) for name in (arch.name, arch.name.removeprefix("imagenet-"), arch.label))
+def _it_has(text: str, nets: Sequence[str]) -> str:
+    """The nets there are, and before them the nearest to a misspelt one."""
+    near = names.nearest(text, nets)
+    return f"{near + ' ' if near else ''}it has {', '.join(dict.fromkeys(nets))}"
 
 
 def one_net(name: str, table: str = "cifar_depth", archs: Sequence[Arch] = study.ARCHS) -> Arch:
     """A CIFAR net beyond the table's rows. Raises UserError, saying what would work."""
     try:
-        arch = parse_arch(name)
+        arch = names.arch_of(name)
     except ValueError as error:
         if "6n+2" in str(error):
             raise UserError(f"--only {name}: {error}") from None
-        names = ", ".join(arch.name for arch in archs)
-        raise UserError(f"--only {name} matches no net of {table}: it has {names}") from None
+        nets = [arch.name for arch in archs]
+        raise UserError(f"--only {name} matches no net of {table}: {_it_has(name, nets)}") from None
     if arch.family != "cifar":
         raise UserError(f"--only {name} is no CIFAR net: try resnet-{study.RESIDUAL[0].depth}-A")
     return arch
@@ -188,6 +187,16 @@ def describe(specs: Sequence[Spec], results: Path) -> str:
     for spec in specs:
         lines.append(f"  {spec.run_id:<40}  {spec.summary}  {state(RunFolder(results, spec.run_id))}")
     return "\n".join(lines)
+
+
+def unfinished(specs: Sequence[Spec], options: Options) -> list[Spec]:
+    """The runs that have no result, or all of them with --force."""
+    return [spec for spec in specs if options.force or not is_done(spec, options.results)]
+
+
+def is_done(spec: Spec, results: Path) -> bool:
+    """Whether a run has its result in a folder."""
+    return RunFolder(results, spec.run_id).finished()
 
 
 def state(folder: RunFolder) -> str:

@@ -1,4 +1,4 @@
-"""What is asked of nets that are trained already: --evaluate, --weights and --ensemble."""
+"""Tests of nets that are trained already: `evaluate`, of a file, of released weights, or of an ensemble."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 def evaluate_cifar(options: Options) -> int:
     """Test anybody's CIFAR-10 net and print its error. Returns 0; raises UserError."""
+    from bench.images.memory import check_cifar10
     from bench.testing import cifar
 
     asked = options.elsewhere
@@ -27,6 +28,8 @@ def evaluate_cifar(options: Options) -> int:
         arch = parse_arch(asked.arch or "")
     except ValueError as error:
         raise UserError(f"--arch {error}") from error
+    if options.download:
+        check_cifar10(options.data, options.download)
     score = cifar.evaluate_file(asked.evaluate, arch, options.data, asked.normalise, _device())
     print("\n".join(cifar.describe(asked.evaluate, arch, asked.normalise, score)))
     return 0

@@ -16,7 +16,10 @@ from bench.cluster import launch, status, submissions
 from bench.cluster.launch import Launch
 from bench.cluster.status import Standing, Survey
 from bench.cluster.submissions import Submission
+from bench.command import hours
+from bench.command.data import look_for
 from bench.command.options import Options
+from bench.command.table import Table
 from bench.compute.job import format_duration
 from bench.errors import UserError
 from bench.files import write_probe
@@ -33,7 +36,7 @@ POLL_SECONDS = 5.0
 """Between two looks at the queue with --wait."""
 
 
-def send(table: str, specs: Sequence[Spec], options: Options, finished: dict[str, FinishedRun]) -> int:
+def send(table: Table, specs: Sequence[Spec], options: Options, finished: dict[str, FinishedRun]) -> int:
     """Print the plan, send what is missing and not under way, and say where it is. Returns the exit status."""
     slurm = options.slurm
     chosen = launch.load_profile(slurm.profile)
@@ -41,7 +44,7 @@ def send(table: str, specs: Sequence[Spec], options: Options, finished: dict[str
     if options.dry_run:
         missing, _ = _to_send(specs, results, options, say=True)
         planned = launch.arrange(missing, chosen, slurm.overrides, slurm.pack, _limit())
-        print("\n".join(launch.describe(planned, _estimator(planned, finished), results)))
+        print("\n".join(_described(table, planned, options, finished, results)))
         for number, each in enumerate(planned, start=1):
             print(f"\n# array {number}\n{array.script(launch.preview(each, results, number))}", end="")
         return 0
@@ -52,22 +55,28 @@ def send(table: str, specs: Sequence[Spec], options: Options, finished: dict[str
         missing, under_way = _to_send(specs, results, options, say=True)
         if not missing:
             return 0
-        _look_for_data(missing, data, options.download)
+        look_for(missing, data, options.download)
         planned = launch.arrange(missing, chosen, slurm.overrides, slurm.pack, cluster.max_array_size)
-        print("\n".join(launch.describe(planned, _estimator(planned, finished), results)))
+        print("\n".join(_described(table, planned, options, finished, results)))
         last = report_profile(launch.resolve(chosen, "report", slurm.overrides))
-        orders = Launch(
-            table, results, replace(options.source, folder=data), options.force, options.report_arguments(table), last,
-            under_way,
-        )  # fmt: skip
+        source, again = replace(options.source, folder=data), options.report_arguments(table.name)
+        orders = Launch(table.name, results, source, options.force, again, last, under_way)
         sent = launch.send(planned, orders, cluster)
     for number, entry in enumerate(sent.arrays, start=1):
         print(f"sent array {number} as job {entry.job_id}, {len(entry.tasks)} tasks")
     if sent.report:
         print(f"sent the report as job {sent.report.job_id}: it writes {options.tables.resolve()} when they have ended")
     print(f"logs: {submissions.folder(results, sent.stamp)}, and log.txt in the folder of each run")
-    print("--status says how they stand, --cancel ends them; nobody needs to stay logged in")
+    print(_what_next(table.name, options))
     return 0
+
+
+def _what_next(table: str, options: Options) -> str:
+    """What to type to follow or end the runs that were sent."""
+    return (
+        f"state of every run: {options.command('status', table)}\nend of all of them: {options.command('cancel', table)}\n"
+        "nobody needs to stay logged in"
+    )
 
 
 def _limit() -> int:
@@ -77,21 +86,28 @@ def _limit() -> int:
         return MAX_ARRAY_SIZE  # a plan can be seen on a machine without Slurm
 
 
+def _described(
+    table: Table,
+    planned: Sequence[launch.Planned],
+    options: Options,
+    finished: dict[str, FinishedRun],
+    results: Path,
+) -> list[str]:
+    """The plan, with its hours and those of shorter schedules."""
+    estimator = _estimator(planned, finished)
+    return [
+        *launch.describe(planned, estimator, results),
+        *(hours.shorter(table, options, estimator) if planned else []),
+    ]
+
+
 def _estimator(planned: Sequence[launch.Planned], finished: dict[str, FinishedRun]) -> Estimator:
     on_gpu = any(each.profile.gpus for each in planned)
     return Estimator("cuda" if on_gpu else "cpu", finished.values())
 
 
-def _look_for_data(specs: Sequence[Spec], data: Path, download: bool) -> None:
-    """Rather now than in every task; and compute nodes seldom reach the internet."""
-    if any(spec.dataset == "cifar10" for spec in specs):
-        from bench.images.memory import check_cifar10
-
-        check_cifar10(data, download)
-
-
 def _to_send(specs: Sequence[Spec], results: Path, options: Options, say: bool) -> tuple[list[Spec], dict[str, str]]:
-    """The runs that have no result and are not under way; with --retry, only those that failed or were lost.
+    """The runs that have no result and are not under way; with `retry`, only those that failed or were lost.
 
     And the jobs of those that are under way, by run.
     """
@@ -127,9 +143,13 @@ def _has_result(found: Standing) -> bool:
     return found.state == "done" or found.diverged
 
 
-def print_status(specs: Sequence[Spec], options: Options) -> int:
+def print_status(table: str, specs: Sequence[Spec], options: Options) -> int:
     """Print how every run stands. Returns 0."""
-    print(render(status.survey(specs, options.results.resolve()), len(specs)))
+    survey = status.survey(specs, options.results.resolve())
+    print(render(survey, len(specs)))
+    if failed := survey.in_state("failed", "lost"):
+        print(f"end of a log: {options.command('logs', table, failed[0].run_id)}")
+        print(f"send the failed and lost ones again: {options.command('retry', table)}")
     return 0
 
 
@@ -145,8 +165,6 @@ def render(survey: Survey, total: int) -> str:
     stuck = [found for found in survey.in_state("queued") if ":" in found.why]
     if stuck:
         lines.append(f"{len(stuck)} of the queued do not start by themselves")
-    if survey.in_state("failed", "lost"):
-        lines.append("--logs RUN shows the end of a log; --retry failed sends the failed and lost ones again")
     return "\n".join(lines)
 
 
@@ -173,7 +191,7 @@ def logs(specs: Sequence[Spec], options: Options) -> int:
     found = [each for each in survey.standings if each.run_id.startswith(wanted)]
     if len(found) != 1:
         names = ", ".join(each.run_id for each in (found or survey.standings)[:12])
-        raise UserError(f"--logs {wanted} names {len(found)} runs of this table: choose from {names}")
+        raise UserError(f"logs {wanted} names {len(found)} runs of this table: choose from {names}")
     (one,) = found
     print(f"{one.run_id}: {one.state}{f', {one.why}' if one.why else ''}")
     _print_end(RunFolder(options.results.resolve(), one.run_id).log)
@@ -206,7 +224,7 @@ def cancel(table: str, specs: Sequence[Spec], options: Options) -> int:
         if jobs:
             call("scancel", *jobs)
     except NoSlurm as error:
-        raise UserError(f"--cancel: {error}: give it where the cluster can be reached") from error
+        raise UserError(f"cancel: {error}: give it where the cluster can be reached") from error
     print(f"cancelled {len(runs)} runs" if runs else "nothing of this table is queued or running")
     return 0
 
@@ -247,7 +265,7 @@ def wait(table: str, specs: Sequence[Spec], options: Options) -> int:
                 break
             time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
-        print("\nthe jobs go on; --status says how they stand, --cancel ends them", file=sys.stderr)
+        print(f"\nthe jobs go on\n{_what_next(table, options)}", file=sys.stderr)
         return 130
     finally:
         show.close()
@@ -285,7 +303,7 @@ class _Plain:
 
 
 class _Live:
-    """The table of --status, kept up to date."""
+    """The states of all runs, kept up to date."""
 
     def __init__(self) -> None:
         from rich.live import Live

@@ -91,8 +91,7 @@ def find(data: Path) -> tuple[ImageList, ImageList]:
     """
     home = _home(data, ("train", "val"))
     if home is None:
-        missing = " and ".join(name for name in ("train", "val") if not (data / name).is_dir())
-        raise UserError(f"--data {data}: no folder {missing} in it: give the folder that holds {_LAYOUT}")
+        raise UserError(_lacks(data))
     train, val = (_split(data, home / name) for name in ("train", "val"))
     if train.classes != val.classes:
         parts = []
@@ -104,6 +103,23 @@ def find(data: Path) -> tuple[ImageList, ImageList]:
             "each class needs a folder of the same name in both"
         )
     return train, val
+
+
+def look_for(data: Path, classes: int | None = None) -> None:
+    """Raise UserError unless `data` holds `train/` and `val/` with class folders, `classes` of them; opens no class folder."""
+    home = _home(data, ("train", "val"))
+    if home is None:
+        raise UserError(_lacks(data))
+    if classes is not None and (count := len(_folders(home / "train"))) != classes:
+        raise UserError(
+            f"--data {data}: {count} class folders, and ImageNet has {classes}: "
+            "give ImageNet's folder, or --dataset imagefolder"
+        )
+
+
+def _lacks(data: Path) -> str:
+    missing = " and ".join(name for name in ("train", "val") if not (data / name).is_dir())
+    return f"--data {data}: no folder {missing} in it: give the folder that holds {_LAYOUT}"
 
 
 def find_val(data: Path) -> ImageList:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-TITLE = "How often the verdicts cry wolf, and what they can tell, by simulation"
+TITLE = "False alarms and power of the verdicts, simulated"
 
 Draws = Literal[
     "normal", "skewed", "strongly skewed", "heavy tails", "rounded", "read off", "by n", "paper half", "paper twice"

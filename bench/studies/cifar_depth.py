@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from bench.runs.spec import CifarRecipe, Dataset, RunSpec, Schedule, Selection
+from bench.studies.seeds import ONE, Seeds
 from models.arch import Arch
 
-TITLE = "Error against depth on CIFAR-10, plain and residual, 20 to 1202 layers (Table 6, Fig. 6, Fig. 1)"
+TITLE = "Error against depth (Table 6, Fig. 1, Fig. 6)"
 
 PLAIN = tuple(Arch("cifar", depth) for depth in (20, 32, 44, 56, 110))
 RESIDUAL = tuple(Arch("cifar", depth, "A") for depth in (20, 32, 44, 56, 110, 1202))
@@ -40,7 +41,7 @@ def recipe(arch: Arch, schedule: Schedule, dataset: str = "cifar10", selection: 
 
 
 def runs(
-    schedule: Schedule, seeds: int = 1, dataset: str | None = None, selection: Selection = "all"
+    schedule: Schedule, seeds: Seeds = ONE, dataset: str | None = None, selection: Selection = "all"
 ) -> tuple[RunSpec, ...]:
     """Every run of the study, shallow nets first. The smoke schedule leaves out 1202 layers."""
     data = dataset or DEFAULT_DATASET[schedule]
@@ -48,7 +49,7 @@ def runs(
     return tuple(
         RunSpec(arch, recipe(arch, schedule, data, selection), data, seed)
         for arch in sorted(archs, key=lambda arch: arch.depth)
-        for seed in range(seeds)
+        for seed in seeds.of(arch)
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.studies import cifar_depth
 from models.arch import Arch
 
-TITLE = "Parameters and multiply-adds of every net (Table 1, Table 6, VGG); with --check the regression check of CI"
+TITLE = "Parameters and multiply-adds (Tables 1 and 6)"
 
 CIFAR_DEPTHS = tuple(arch.depth for arch in cifar_depth.RESIDUAL)
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from bench.runs.derived import Extension
 from bench.runs.spec import RunSpec, Spec
+from bench.studies.seeds import Seeds
 from models.arch import Arch
 
-TITLE = "The deeper net that is a trained shallower one and identities, against what training finds (section 1)"
+TITLE = "Deeper nets by construction (section 1)"
 SHALLOW, DEEP, RESIDUAL = Arch("cifar", 20), Arch("cifar", 56), Arch("cifar", 56, "A")
 ARCHS: tuple[Arch, ...] = ()
 """No further net can be asked for: the construction is of these three."""
@@ -28,7 +29,7 @@ def extension(shallow: RunSpec, deep: RunSpec) -> Extension:
     return Extension(shallow, deep.arch, replace(recipe, iterations=length, lr=rate, drops=(), warmup_lr=None))
 
 
-def works(run: Callable[[Arch, int], RunSpec], seeds: Sequence[int], archs: Sequence[Arch] = ()) -> tuple[Spec, ...]:
+def works(run: Callable[[Arch, int], RunSpec], seeds: Seeds, archs: Sequence[Arch] = ()) -> tuple[Spec, ...]:
     """The three trainings of each seed, and the construction; `run` gives the depth study's runs."""
-    trained = [run(arch, seed) for arch in (SHALLOW, DEEP, RESIDUAL) for seed in seeds]
-    return (*trained, *(extension(run(SHALLOW, seed), run(DEEP, seed)) for seed in seeds))
+    trained = [run(arch, seed) for arch in (SHALLOW, DEEP, RESIDUAL) for seed in seeds.of(arch)]
+    return (*trained, *(extension(run(SHALLOW, seed), run(DEEP, seed)) for seed in seeds.of(SHALLOW)))

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from bench.runs.derived import GradientRun
 from bench.runs.spec import CifarRecipe, RunSpec, Schedule
 from bench.studies import cifar_depth
+from bench.studies.seeds import Seeds
 from models.arch import Arch
 
-TITLE = "Gradients and signals of every layer through training, with and without batch norm (section 4.1)"
+TITLE = "Gradients and signals of layers (section 4.1)"
 
 ARCHS = tuple(Arch("cifar", depth, option) for depth in (20, 56, 110) for option in (None, "A"))
 CHAIN = (0.5, 1.0, 1.5, 0.01)
@@ -79,11 +80,11 @@ def watched(run: RunSpec, condition: Condition = AS_IN_THE_PAPER) -> GradientRun
     return GradientRun(run, condition.batch_norm, condition.scale, PROBE_IMAGES, probe_at(run.recipe.iterations))
 
 
-def works(
-    schedule: Schedule, dataset: str, seeds: Sequence[int], archs: Sequence[Arch] = ARCHS
-) -> tuple[GradientRun, ...]:
+def works(schedule: Schedule, dataset: str, seeds: Seeds, archs: Sequence[Arch] = ARCHS) -> tuple[GradientRun, ...]:
     """Every net under every condition, shallow nets first."""
-    return tuple(run(arch, how, schedule, dataset, seed) for arch in archs for how in CONDITIONS for seed in seeds)
+    return tuple(
+        run(arch, how, schedule, dataset, seed) for arch in archs for how in CONDITIONS for seed in seeds.of(arch)
+    )
 
 
 def share(spec: GradientRun) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from bench.runs.datasets import IMAGENET
 from bench.runs.spec import ImageNetRecipe, RunSpec, Schedule
+from bench.studies.seeds import ONE, Seeds
 from models.arch import Arch
 
 PLAIN_VS_RESIDUAL = (
@@ -75,7 +76,7 @@ STUDIES = {
     for study in (
         Study(
             "imagenet_plain_vs_residual",
-            "18 and 34 layers on ImageNet, plain and residual (Table 2, Fig. 4)",
+            "Plain and residual, 18 and 34 (Table 2, Fig. 4)",
             "ImageNet: plain against residual",
             PLAIN_VS_RESIDUAL,
             "10-crop",
@@ -84,7 +85,7 @@ STUDIES = {
         ),
         Study(
             "imagenet_shortcuts",
-            "Shortcuts A, B and C on 34 layers, and 50, 101 and 152 layers (Table 3)",
+            "Shortcuts A, B and C, 34 to 152 layers (Table 3)",
             "ImageNet: shortcuts, and depth with bottlenecks",
             SHORTCUTS,
             "10-crop",
@@ -94,7 +95,7 @@ STUDIES = {
         ),
         Study(
             "imagenet_multiscale",
-            "Single models under multi-scale testing, and an ensemble of them (Tables 4 and 5)",
+            "Multi-scale testing and ensembles (Tables 4 and 5)",
             "ImageNet: multi-scale testing, and ensembles",
             MULTISCALE,
             "multi-scale",
@@ -112,11 +113,11 @@ def recipe(schedule: Schedule, classes: int = IMAGENET.classes) -> ImageNetRecip
 
 
 def runs(
-    study: Study, schedule: Schedule, seeds: int = 1, dataset: str = "imagenet", classes: int = IMAGENET.classes
+    study: Study, schedule: Schedule, seeds: Seeds = ONE, dataset: str = "imagenet", classes: int = IMAGENET.classes
 ) -> tuple[RunSpec, ...]:
     """Every run of a table. Runs that two tables share are the same runs."""
     return tuple(
-        RunSpec(arch, recipe(schedule, classes), dataset, seed) for arch in study.archs for seed in range(seeds)
+        RunSpec(arch, recipe(schedule, classes), dataset, seed) for arch in study.archs for seed in seeds.of(arch)
     )
 
 

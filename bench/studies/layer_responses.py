@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 
 from bench.runs.derived import Responses
 from bench.runs.spec import RunSpec, Spec
+from bench.studies.seeds import Seeds
 from models.arch import Arch
 
-TITLE = "Standard deviations of the layers' responses on CIFAR-10, plain and residual, 20 to 110 layers (Fig. 7)"
+TITLE = "Standard deviations of layer responses (Fig. 7)"
 
 ARCHS = (*(Arch("cifar", depth) for depth in (20, 56)), *(Arch("cifar", depth, "A") for depth in (20, 56, 110)))
 """In the order of the paper's legend."""
@@ -31,9 +32,9 @@ def responses(run: RunSpec) -> Responses:
     return Responses(run, TRAIN_IMAGES)
 
 
-def works(run: Callable[[Arch, int], RunSpec], seeds: Sequence[int], archs: Sequence[Arch] = ARCHS) -> tuple[Spec, ...]:
+def works(run: Callable[[Arch, int], RunSpec], seeds: Seeds, archs: Sequence[Arch] = ARCHS) -> tuple[Spec, ...]:
     """The trainings, which the depth study has too, and what is measured of their nets."""
-    trained = [run(arch, seed) for arch in archs for seed in seeds]
+    trained = [run(arch, seed) for arch in archs for seed in seeds.of(arch)]
     return (*trained, *map(responses, trained))
 
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 
 from bench.runs.derived import Grid, SurfacePart, parts
 from bench.runs.spec import RunSpec, Schedule, Spec
+from bench.studies.seeds import Seeds
 from models.arch import Arch
 
-TITLE = "The loss around trained nets with and without shortcuts, along random directions (after Li et al. 2018)"
+TITLE = "Loss around trained nets (after Li et al. 2018)"
 ARCHS = (Arch("cifar", 20), Arch("cifar", 56), Arch("cifar", 20, "A"), Arch("cifar", 56, "A"))
 
 GRIDS: dict[Schedule, tuple[Grid, Grid]] = {
@@ -28,7 +29,7 @@ def surface(run: RunSpec) -> tuple[SurfacePart, ...]:
     return tuple(part for grid in GRIDS[schedule] for part in parts(run, grid, ROWS[schedule]))
 
 
-def works(run: Callable[[Arch, int], RunSpec], seeds: Sequence[int], archs: Sequence[Arch] = ARCHS) -> tuple[Spec, ...]:
+def works(run: Callable[[Arch, int], RunSpec], seeds: Seeds, archs: Sequence[Arch] = ARCHS) -> tuple[Spec, ...]:
     """The trainings, which the depth study has too, and the parts of each surface."""
-    trained = [run(arch, seed) for arch in archs for seed in seeds]
+    trained = [run(arch, seed) for arch in archs for seed in seeds.of(arch)]
     return (*trained, *(part for one in trained for part in surface(one)))

@@ -13,6 +13,7 @@ from bench.runs.overrides import Changes
 from bench.runs.spec import CifarRecipe, Precision, RunSpec, Schedule, Selection
 from bench.studies import imagenet
 from bench.studies.cifar_depth import ARCHS, DEFAULT_DATASET, recipe
+from bench.studies.seeds import ONE, Seeds
 from models.arch import Arch
 
 
@@ -133,7 +134,7 @@ class ImageNetVariant:
         """Whether its errors may be held against the paper's."""
         return self.schedule == "paper" and self.dataset == "imagenet" and changes.comparable(self.changes)
 
-    def specs(self, seeds: int = 1) -> tuple[RunSpec, ...]:
+    def specs(self, seeds: Seeds = ONE) -> tuple[RunSpec, ...]:
         found = imagenet.runs(self.study, self.schedule, seeds, self.dataset, self.classes)
         return tuple(replace(spec, recipe=changes.apply(spec.recipe, self.changes)) for spec in found)
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from bench.runs.spec import RunSpec
+from bench.studies.seeds import Seeds
 from bench.studies.variant import Variant
 from models.arch import Arch
 
-TITLE = "ResNet-110 with and without a low learning rate at the start (section 4.2, footnote 5)"
+TITLE = "ResNet-110 with and without warm-up (section 4.2)"
 ARCHS = (Arch("cifar", 110, "A"),)
 VARIES = ("warmup_lr",)
 """Fields of the recipe that the table itself varies, so that nobody can set them."""
@@ -26,12 +27,13 @@ def without_warmup(spec: RunSpec) -> RunSpec:
     return replace(spec, recipe=replace(spec.recipe, warmup_lr=None))
 
 
-def works(
-    run: Callable[[Arch, int], RunSpec], seeds: Sequence[int], archs: Sequence[Arch] = ARCHS
-) -> tuple[RunSpec, ...]:
+def works(run: Callable[[Arch, int], RunSpec], seeds: Seeds, archs: Sequence[Arch] = ARCHS) -> tuple[RunSpec, ...]:
     """Both runs of each net and seed; `run` gives the depth study's."""
     return tuple(
-        variant(run(arch, seed)) for arch in archs for variant in (with_warmup, without_warmup) for seed in seeds
+        variant(run(arch, seed))
+        for arch in archs
+        for variant in (with_warmup, without_warmup)
+        for seed in seeds.of(arch)
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from models.arch import Arch, blocks_per_stage
 
@@ -46,6 +47,7 @@ class Count:
     conv_multiply_adds: int
 
 
+@cache
 def count(arch: Arch) -> Count:
     """Count a net of the paper: CIFAR nets on 32x32, all others on 224x224 images."""
     layers = _layers(arch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -59,6 +59,19 @@ class Estimator:
         return Estimate(
             work / assumed / 3600, f"by multiply-adds, at an assumed {assumed:.0e} a second; nothing measured"
         )
+
+
+def total(specs: Sequence[Spec], estimator: Estimator) -> Estimate:
+    """Hours of all runs on one device, and where each estimate comes from."""
+    found = [estimator(spec) for spec in specs]
+    return Estimate(sum(each.hours for each in found), "; ".join(dict.fromkeys(each.source for each in found)))
+
+
+def format_hours(hours: float) -> str:
+    """`5.4 min`, `41.3 h`, `12,345 h`."""
+    if hours < 1:
+        return f"{hours * 60:.1f} min"
+    return f"{hours:.1f} h" if hours < 1000 else f"{hours:,.0f} h"
 
 
 def multiply_adds(spec: Spec) -> float:

@@ -18,7 +18,7 @@ NETS: tuple[str, Precision] = ("cifar", "fp32")
 
 def render(finished: dict[str, FinishedRun]) -> str:
     """A table of the nets of Table 6 at the paper's schedule."""
-    specs = sorted(runs("paper", 1, "cifar10", "all"), key=lambda spec: (spec.arch.residual, spec.arch.depth))
+    specs = sorted(runs("paper", dataset="cifar10"), key=lambda spec: (spec.arch.residual, spec.arch.depth))
     estimators = [Estimator(kind, finished.values()) for kind in ("cpu", "cuda")]
     machines = [name for estimator in estimators for name in estimator.speeds.get(NETS, {})]
     text = table([_cells(spec, estimators) for spec in specs], HEADERS, (1, 2, 3, 5))
