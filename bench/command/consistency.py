@@ -11,6 +11,7 @@ from bench.command.options import FIELDS, Options, build, default
 from bench.command.subcommands import COMMANDS, FLAGS, SLURM, TOLERATED, Command
 from bench.command.tables import ANY, TABLES
 from bench.errors import UserError
+from bench.files import check_folder
 from bench.runs import overrides
 from bench.studies import cifar_depth, imagenet
 
@@ -32,7 +33,12 @@ def check(command: Command, given: Mapping[str, Any], flags: Sequence[str] = ())
 
 
 def check_results(options: Options) -> None:
-    """Raise UserError where a command looks at runs in a folder that is not there: of a misspelt one it would say "new"."""
+    """Raise UserError for a folder that can be none, or where a command looks at runs in a folder that is not there.
+
+    Of the runs in a misspelt folder it would say "new".
+    """
+    for name in ("results", "tables", "data"):
+        check_folder(getattr(options, name), f"--{name}")
     slurm = options.slurm
     looks = slurm.status or slurm.logs or slurm.cancel or slurm.retry or options.moving.export
     if looks and not options.results.is_dir():
