@@ -356,18 +356,24 @@ def check_file(path: Path, option: str, exists: bool = True) -> Path:
     return path
 
 
-def _status(path: Path, option: str) -> os.stat_result | None:
-    """What a path names; None where there is nothing. Raises UserError for a path that names nothing that can be."""
+def path_fault(path: Path | str) -> str | None:
+    """Why nothing can be at a path, in words; None where something is, or could be made."""
     try:
-        return os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        if os.path.islink(path):
-            raise _unfit(path, option, "it is a link to nothing", "mend or remove the link") from None
-        return None
-    except OSError as error:  # a name of 300 letters, links in a circle, a folder above it that is closed
-        raise _unfit(path, option, error.strerror, "give another path") from None
+        os.stat(path)
+    except FileNotFoundError:
+        return "it is a link to nothing" if os.path.islink(path) else None
+    except OSError as error:  # a name of 300 letters, links in a circle, a file or a closed folder above it
+        return error.strerror or "nothing can be there"
     except ValueError:
-        raise _unfit(path, option, "it has a NUL", "give another path") from None
+        return "it has a NUL"
+    return None
+
+
+def _status(path: Path, option: str) -> os.stat_result | None:
+    """What a path names; None where there is nothing. Raises UserError for a path at which nothing can be."""
+    if reason := path_fault(path):
+        raise _unfit(path, option, reason, "give another path")
+    return os.stat(path) if path.exists() else None
 
 
 def _unfit(path: Path, option: str, reason: str | None, remedy: str) -> UserError:

@@ -180,13 +180,13 @@ THERE = ("--results", str(ROOT))
             ((*words, *DEPTH, "--results", "/nonexistent"), "--results /nonexistent: no such folder")
             for words in (("status",), ("logs", "plain-20"), ("cancel",), ("retry",), ("export", "a.zip"))
         ),
-        ((*DEPTH, "--results", ""), "--results '': must be a path: choose another path"),
+        ((*DEPTH, "--results", ""), "--results '': it is empty: choose another path"),
         *(
             ((*DEPTH, "--dry-run", option, path), f"{option} {said}: choose another path")
             for option in ("--results", "--tables", "--data")
             for path, said in (
                 ("x" * 300, f"{'x' * 60}...: File name too long"),
-                ("a\0b", "'a\\x00b': embedded null byte"),
+                ("a\0b", "'a\\x00b': it has a NUL"),
                 (f"{ROOT}/README.md/x", f"{ROOT}/README.md/x: Not a directory"),
             )
         ),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench.command import names
+from bench.files import path_fault
 from bench.studies.seeds import Seeds
 from slurm import profile
 
@@ -85,16 +86,10 @@ def word(text: str) -> str:
 
 
 def path(text: str) -> Path:
-    """A path that can be looked up, whether or not there is something. Raises ArgumentTypeError."""
-    try:
-        if not text:
-            raise ValueError("must be a path")
-        Path(text).stat()
-    except (FileNotFoundError, PermissionError):
-        pass  # it is made, or its owner is asked, where it is used
-    except (OSError, ValueError) as error:  # a name that is too long, a circle of links, a file where a folder is named
+    """A path at which something is or can be made. Raises ArgumentTypeError."""
+    if reason := path_fault(text) if text else "it is empty":
         shown = repr(text) if not text.isprintable() or not text else text if len(text) < 80 else f"{text[:60]}..."
-        raise ArgumentTypeError(f"{shown}: {getattr(error, 'strerror', None) or error}: choose another path") from None
+        raise ArgumentTypeError(f"{shown}: {reason}: choose another path")
     return Path(text)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -86,26 +86,44 @@ def read(folder: RunFolder, with_checkpoint: bool = True) -> Record:
 
     Raises Unsound, naming the file. Without `with_checkpoint` that file is not looked at.
     """
+    files = _present(folder, with_checkpoint)
+    spec = spec_of(folder)
+    _whole(spec, files)
+    _provenance(folder)
+    if spec.measures:
+        measured = _measured(folder, spec)
+        return Record(folder, spec, measured, files, measured.points, 0)
+    return _training(folder, spec, files)
+
+
+def _present(folder: RunFolder, with_checkpoint: bool) -> tuple[str, ...]:
+    """Those of `FILES` that are there. Raises Unsound for a link, or where a file that every kind has is missing."""
     for path in (folder.path, *(folder.path / name for name in FILES)):
         if path.is_symlink():
             raise Unsound(path.name, "is a link")
     files = tuple(n for n in FILES if (folder.path / n).exists() and (with_checkpoint or n != CHECKPOINT))
     found = "points.jsonl" if "points.jsonl" in files else "metrics.jsonl"
-    for name in ("spec.json", found, "provenance.json"):
-        if name not in files:
-            raise Unsound(name, "is missing")
-    spec = spec_of(folder)
+    _need(files, ("spec.json", found, "provenance.json"))
+    return files
+
+
+def _whole(spec: Spec, files: Collection[str]) -> None:
+    """Raise Unsound unless these are the files of a folder of this kind."""
     kind = kinds.of(spec)
-    for name in kind.needed:
-        if name not in files:
-            raise Unsound(name, "is missing")
+    _need(files, kind.needed)
     for name in files:
         if name not in (*kind.needed, *kind.optional):
             raise Unsound(name, f"is no part of {spec.name}")
-    _provenance(folder)
-    if spec.measures:
-        measured = _measured(folder, spec)
-        return Record(folder, spec, measured, files, measured.points, 0)
+
+
+def _need(files: Collection[str], needed: Iterable[str]) -> None:
+    for name in needed:
+        if name not in files:
+            raise Unsound(name, "is missing")
+
+
+def _training(folder: RunFolder, spec: Spec, files: tuple[str, ...]) -> Record:
+    """The record of a training: each of its files agrees with the others. Raises Unsound."""
     if CONSTRUCTION in files:
         _construction(folder)
     points = _points(folder, spec)
@@ -119,9 +137,9 @@ def read(folder: RunFolder, with_checkpoint: bool = True) -> Record:
         iteration, settled = _checkpoint(folder, spec, points, result)
     elif result is None:
         raise Unsound("result.json", "is missing, and there is no checkpoint to go on from")
-    if kind.validate:
+    if validate := kinds.of(spec).validate:
         ended = iteration + 1 if result and result.status == "done" else iteration
-        if wrong := kind.validate(spec, _lines(folder.points), ended):
+        if wrong := validate(spec, _lines(folder.points), ended):
             raise Unsound(folder.points.name, wrong)
     return Record(folder, spec, result, files, iteration, settled)
 
