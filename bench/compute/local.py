@@ -38,6 +38,8 @@ def run_all(specs: Sequence[Spec], context: Context, pack: int = 1, threads: boo
     if threads is None:
         on_gpu = any(place.gpu is not None for place in places)
         threads = on_gpu and share_a_process(specs, context.source.execution)
+    if places[0].gpu is None:
+        _warn(specs)
     watch = progress.watcher()
     try:
         with listening(*PERSON) as asked:
@@ -51,6 +53,16 @@ def run_all(specs: Sequence[Spec], context: Context, pack: int = 1, threads: boo
     finally:
         watch.close()
         sys.stdout.flush()
+
+
+def _warn(specs: Sequence[Spec]) -> None:
+    """Say, once for each, which precisions are slower than single precision on this CPU."""
+    from bench.device import precision
+
+    for name in dict.fromkeys(spec.recipe.precision for spec in specs):
+        if precision.emulated(name):
+            said = f"this CPU has no instructions for {name} and computes it many times more slowly than fp32"
+            print(f"run.py: warning: --set precision={name}: {said}", file=sys.stderr)
 
 
 def _status(outcomes: Sequence[Outcome], asked: bool, total: int) -> int:

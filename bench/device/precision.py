@@ -21,3 +21,9 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     """The arithmetic of a named precision for what runs under it: half precision where PyTorch holds it safe."""
     half = torch.float16 if precision == "fp16" else torch.bfloat16
     return torch.autocast(device.type, half, enabled=precision in ("bf16", "fp16"))
+
+
+def emulated(precision: str) -> bool:
+    """Whether this CPU has no instructions for a half precision, so that PyTorch computes it in a slow way."""
+    half = {"bf16": "_is_mkldnn_bf16_supported", "fp16": "_is_mkldnn_fp16_supported"}
+    return precision in half and not getattr(torch.ops.mkldnn, half[precision])()

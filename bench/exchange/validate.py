@@ -1,6 +1,6 @@
 """The record of a run: the files of its folder that travel, read as if a stranger had written them.
 
-Every file is held against the others: the spec against the name of the folder, the result against the curve, the
+Every file is compared with the others: the spec against the name of the folder, the result against the curve, the
 checkpoint against the net. Nothing in a file is ever executed, and no path is taken from one.
 """
 
