@@ -460,13 +460,22 @@ def write(results: Path, spec: RunSpec, points: list[dict[str, float]] | None = 
         **measured,
     }
     write_json(folder.spec, spec.to_json())
-    folder.write_metrics(points or [])
+    usual = {
+        "iteration": 1,
+        "lr": 0.1,
+        "train_loss": 1.0,
+        "train_error": 50.0,
+        "test_error": 50.0,
+        "images_per_second": 1.0,
+    }
+    folder.write_metrics([{**usual, **point} for point in points or []])
     folder.write_result(Result(**facts))  # type: ignore[arg-type]
 
 
 def curve(start: int) -> list[dict[str, float]]:
     """Epochs of guessing, then of learning from `start` on."""
-    return [{"epoch": float(epoch), "train_error": 90.1 if epoch < start else 50.0} for epoch in range(1, 11)]
+    errors = {epoch: 90.1 if epoch < start else 50.0 for epoch in range(1, 11)}
+    return [{"iteration": 390 * epoch, "epoch": float(epoch), "train_error": error} for epoch, error in errors.items()]
 
 
 def word_of(results: Path, claim: str, variant: Variant = PAPER) -> tuple[str, str]:

@@ -39,7 +39,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = Command(tmp_path_factory.mktemp("a folder"))
     for name in ("plain-20", "plain-56", "resnet-20-A", "resnet-56-A"):
         for seed in range(3):
-            facts = {"code": {"commit": "c" * 40, "patch": PATCH}, "device": {"kind": "cpu", "name": "<b>bold</b>"}}
+            facts = {"code": {"commit": "c" * 40, "patch": PATCH}, "device": {"kind": "cpu", "name": 'R&D "fast"'}}
             spec = PAPER.spec(parse_arch(name), seed)
             made_up.run(command.results, spec, 8.6 + 0.1 * seed, facts if name == "resnet-20-A" else None)
     assert f"wrote {command.tables / 'report.html'}" in command("--table", "cifar_depth", "--report").stdout
@@ -219,7 +219,7 @@ def test_a_cell_opens_its_manifest_by_mouse_and_by_keyboard(desktop: Any) -> Non
         *(spec.run_id for spec in specs),
         "c" * 40,
         "torch 2.12.1",
-        "<b>bold</b>",
+        'R&D "fast"',
         "Batch norm is tested with moving averages",
         "hours",
         "no scheduler",

@@ -11,6 +11,7 @@ from bench.report.page import Page
 from bench.report.render import markdown
 from bench.report.sections import point_by_point
 from bench.report.sections.point_by_point import Pair, pairs, section
+from bench.report.sections.runs import Found
 from bench.report.tables import cifar_depth
 from bench.studies.variant import PAPER, Variant
 from bench.verdicts import published
@@ -72,8 +73,8 @@ def test_the_largest_difference_has_its_sign(tmp_path: Path) -> None:
 def test_it_stands_on_pages_of_the_papers_runs_alone(tmp_path: Path) -> None:
     shown = row(tmp_path, 0.0)
     finished = {run.spec.run_id: run for run in shown.runs}
-    assert "Point by point" in cifar_depth.render(finished, PAPER, {})
+    assert "Point by point" in markdown.render(cifar_depth.page(Found(finished, ()), PAPER))
     short = Variant("short", "cifar10", "all")
     run = made_up.run(tmp_path, short.spec(NET, 0), 17.0)
-    assert "Point by point" not in cifar_depth.render({run.spec.run_id: run}, short, {})
+    assert "Point by point" not in markdown.render(cifar_depth.page(Found({run.spec.run_id: run}, ()), short))
     assert section([cifar_depth.Row(NET, (), (), MISSING)]) == []

@@ -70,12 +70,12 @@ WRONG_IMAGENET = [
     *(("cifar_depth", *case) for case in WRONG), *(("imagenet_shortcuts", *case) for case in WRONG_IMAGENET)
 ])  # fmt: skip
 def test_a_value_out_of_range_is_refused_in_one_line(table: str, name: str, value: str, said: str | None) -> None:
-    asked = parse(["--table", table, "--set", f"{name}={value}"])
+    words = ["--table", table, "--set", f"{name}={value}"]
     if said is None:
-        TABLES[table].plan(asked)
+        TABLES[table].plan(parse(words))
         return
     with pytest.raises(UserError) as error:
-        TABLES[table].plan(asked)
+        TABLES[table].plan(parse(words))
     line = str(error.value)
     assert line.startswith(f"--set {name}={value[:80]}: ")
     assert said in line

@@ -245,7 +245,7 @@ def test_an_imagenet_run_takes_its_scores_along_and_tests_of_weights(
             "expected 0 <= top5 <= top1 <= images",
         ),
         (f"weights/net.pt--1-/{EVALUATION}", in_json("name", "a | b"), "is damaged ('a | b' is on no page"),
-        (f"weights/net.pt--1-/{EVALUATION}", in_json("protocols", []), "is no evaluation"),
+        (f"weights/net.pt--1-/{EVALUATION}", in_json("protocols", []), "is damaged (value is []; expected object)"),
         (f"{one.run_id}/{EVALUATION}", in_json("protocols.10-crop.images", 0), "expected 0 <= top5 <= top1 <= images"),
         (f"{one.run_id}/{EVALUATION}", in_json("protocols.10-crop.images", "3"), "images is '3'; expected int"),
         (f"{one.run_id}/{EVALUATION}", in_json("protocols.10-crop.images", 17), "has 10-crop of 17 images, and"),

@@ -205,9 +205,15 @@ def ours(setting: Setting, device: torch.device) -> Callable[[], object]:
 
 
 def recipe_of(setting: Setting) -> CifarRecipe | ImageNetRecipe:
-    """The paper's recipe, in the setting's batch and arithmetic."""
-    recipe = CifarRecipe if setting.arch.family == "cifar" else ImageNetRecipe
-    return recipe(batch=setting.batch, precision=setting.precision, memory_format=setting.memory_format)
+    """The paper's recipe, in the setting's batch and arithmetic; batches too small for its batch-norm groups have one."""
+    kind = CifarRecipe if setting.arch.family == "cifar" else ImageNetRecipe
+    group = kind.bn_group
+    return kind(
+        batch=setting.batch,
+        precision=setting.precision,
+        memory_format=setting.memory_format,
+        bn_group=None if group and setting.batch % group else group,
+    )
 
 
 def _cifar_test(net: nn.Module, feed: Any, device: torch.device) -> Callable[[], object]:
