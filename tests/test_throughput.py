@@ -291,6 +291,13 @@ def test_the_figure_is_the_same_for_the_same_figures(tmp_path: Path) -> None:
     assert b"captured, bf16" in one[tmp_path / "throughput.svg"]
 
 
+@pytest.mark.parametrize(
+    ("typed", "name"), [("RESNET-20-a", "resnet-20-A"), ("WHOLE-resnet-20-a*", "whole-resnet-20-A*")]
+)
+def test_a_net_is_named_in_any_case(typed: str, name: str) -> None:
+    assert settings.select("cpu", typed) == settings.select("cpu", name)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "setting",

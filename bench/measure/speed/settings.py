@@ -147,8 +147,8 @@ def select(kind: Kind | None, glob: str | None = None, execution: str = "auto") 
     `whole-*`, `whole-resnet-20-A` and `whole-*-bf16` ask for whole runs. `kind` None is either. Raises UserError where it
     matches nothing.
     """
-    if glob and glob.startswith(WHOLE):
-        wholes = tuple(one for one in WHOLES if fnmatchcase(one.name, glob))
+    if glob and glob.lower().startswith(WHOLE):
+        wholes = tuple(one for one in WHOLES if fnmatchcase(one.name.lower(), glob.lower()))
         if not wholes:
             raise UserError(f"--only {glob} matches no whole run: choose {', '.join(one.name for one in WHOLES)}")
         return Selection((), wholes)
@@ -164,10 +164,10 @@ def select(kind: Kind | None, glob: str | None = None, execution: str = "auto") 
 
 
 def _matches(glob: str, setting: Setting) -> bool:
-    """Whether a glob names a setting, or its net as elsewhere: `imagenet-plain-18`, `plain-18`, `ResNet-34`."""
+    """Whether a glob, in any case, names a setting, or its net as elsewhere: `imagenet-plain-18`, `plain-18`, `ResNet-34`."""
     names = (setting.net, setting.name)
     return any(
-        fnmatchcase(name, glob)
+        fnmatchcase(name.lower(), glob.lower())
         for name in (*names, *(name.removeprefix("imagenet-") for name in names), setting.arch.label)
     )
 
