@@ -90,6 +90,19 @@ def test_a_row_at_the_papers_length_says_what_its_precision_did_at_short(tmp_pat
     assert [row[5:7] for row in rows_of(text, "ResNet-20")] == [["bf16", "1"]]
 
 
+def test_a_page_about_nets_takes_the_precision_with_most_runs(tmp_path: Path) -> None:
+    """layer_responses and the like show one precision; of equals single precision."""
+    half = [SHORT.spec(NET, seed, "bf16") for seed in range(2)]
+    found = Found(made_up.runs(tmp_path / "half", [*half, SHORT.spec(NET, 0)]), ())
+    chosen = found.in_one_precision(SHORT, [NET, OTHER])
+    assert (chosen, chosen.precision) == (SHORT, "bf16")
+    assert [run.spec for run in found.of(chosen.spec(NET, 0))] == half
+    assert "--set precision=bf16" in chosen.command("warmup")
+    equal = Found(made_up.runs(tmp_path / "equal", [half[0], SHORT.spec(NET, 0)]), ())
+    assert equal.in_one_precision(SHORT, [NET]).precision == "fp32"
+    assert Found({}, ()).in_one_precision(SHORT, [NET]).precision == "fp32"
+
+
 def test_a_figure_takes_of_each_net_the_precision_with_most_seeds(tmp_path: Path) -> None:
     specs = [SHORT.spec(NET, 0), *(SHORT.spec(NET, seed, "bf16") for seed in range(2)), SHORT.spec(OTHER, 0, "tf32")]
     shown = cifar_depth.one_each(cifar_depth.rows(made_up.runs(tmp_path, specs), SHORT))

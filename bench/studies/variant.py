@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from bench.runs import overrides as changes
@@ -29,6 +29,8 @@ class Variant:
     selection: Selection
     changes: Changes = ()
     """Fields of the recipe that are not what the study has; never the precision."""
+    precision: Precision = field(default="fp32", compare=False)
+    """Of the runs that `spec` gives, where a page shows those of one precision alone."""
 
     @staticmethod
     def of(spec: RunSpec) -> Variant:
@@ -56,8 +58,8 @@ class Variant:
         whole = self.schedule == "paper" and self.dataset == "cifar10" and self.selection == "all"
         return whole and changes.comparable(self.changes)
 
-    def spec(self, arch: Arch, seed: int, precision: Precision = "fp32") -> RunSpec:
-        return RunSpec(arch, _recipe(self, arch, precision), self.dataset, seed)
+    def spec(self, arch: Arch, seed: int, precision: Precision | None = None) -> RunSpec:
+        return RunSpec(arch, _recipe(self, arch, precision or self.precision), self.dataset, seed)
 
     @property
     def heading(self) -> str:
@@ -79,7 +81,8 @@ class Variant:
             words.append(f"--dataset {self.dataset}")
         if self.selection != "all":
             words.append(f"--selection {self.selection}")
-        return " ".join(words) + changes.words(self.changes)
+        other = (("precision", self.precision),) if self.precision != "fp32" else ()
+        return " ".join(words) + changes.words(tuple(sorted((*self.changes, *other))))
 
 
 @cache

@@ -8,14 +8,15 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, get_args
 
 from bench.report.page import Cell, Page, Part, Section, Table, grid
 from bench.runs.derived import GradientRun, SurfacePart
 from bench.runs.finished import Finished, FinishedRun, by_arch, find, finished, left_out, measurements
 from bench.runs.folder import Result, RunFolder
 from bench.runs.scores import wilson
-from bench.runs.spec import RunSpec, Spec, stem
+from bench.runs.spec import Precision, RunSpec, Spec, stem
+from bench.studies.variant import Variant
 from bench.verdicts.numbers import RESOLUTION, Verdict
 from models.arch import Arch
 
@@ -39,6 +40,26 @@ class Found:
         """The finished runs of this kind, of whatever seed, seeds in order."""
         found = [run for run in self._of_arch.get(spec.arch, ()) if run.spec.same_but_seed(spec)]
         return sorted(found, key=lambda run: run.spec.seed)
+
+    def in_one_precision(
+        self, variant: Variant, archs: Iterable[Arch], shows: Callable[[RunSpec], object] = lambda spec: True
+    ) -> Variant:
+        """The variant in the precision that has most runs of these nets that a page shows something of.
+
+        Of equals in the first, fp32 before others.
+        """
+        nets = [*archs]
+
+        def runs(each: Variant) -> int:
+            return sum(bool(shows(run.spec)) for arch in nets for run in self.of(each.spec(arch, 0)))
+
+        return max((replace(variant, precision=each) for each in self._precisions), key=runs)
+
+    @cached_property
+    def _precisions(self) -> list[Precision]:
+        """Those that have runs, and fp32, in the order of the recipe's choices."""
+        present = {run.spec.recipe.precision for run in self.runs.values()} | {"fp32"}
+        return [each for each in get_args(Precision) if each in present]
 
     @cached_property
     def _of_arch(self) -> dict[Arch, list[FinishedRun]]:

@@ -165,11 +165,13 @@ def table(all_rows: Sequence[Row], variant: Variant) -> Table:
 
 def render_terminal(found: Found, variant: Variant) -> str:
     """The columns that fit a terminal."""
+    variant = found.in_one_precision(variant, (study.DEEP, study.RESIDUAL))
     return terminal.render(table(rows(found, variant), variant))
 
 
 def page(found: Found, variant: Variant) -> Page:
     """The page of these runs, and of what was constructed from them."""
+    variant = found.in_one_precision(variant, (study.DEEP, study.RESIDUAL))
     all_rows, nets = rows(found, variant), built(found, variant)
     trained = [run for row in all_rows if row.trained for run in row.runs]
     return Page(

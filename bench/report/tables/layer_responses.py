@@ -79,6 +79,10 @@ def _row(found: Found, variant: Variant, arch: Arch) -> Row:
     return Row(arch, tuple(run for run, _ in there), tuple(folder for _, folder in there), diverged)
 
 
+def _in_one_precision(found: Found, variant: Variant) -> Variant:
+    return found.in_one_precision(variant, study.ARCHS, lambda spec: found.find(study.responses(spec)))
+
+
 def variants(found: Found) -> list[Variant]:
     """The pages for which something is measured."""
     cifar = [run.spec for run in found.runs.values() if run.spec.arch.family == "cifar"]
@@ -141,10 +145,12 @@ def table(all_rows: Sequence[Row], variant: Variant) -> Table:
 
 def render_terminal(found: Found, variant: Variant) -> str:
     """The columns that fit a terminal."""
+    variant = _in_one_precision(found, variant)
     return terminal.render(table(rows(found, variant), variant))
 
 
 def page(found: Found, variant: Variant) -> Page:
+    variant = _in_one_precision(found, variant)
     all_rows = rows(found, variant)
     runs = [run for row in all_rows for run in row.runs]
     missing = any(not row.runs and not row.diverged for row in all_rows)

@@ -142,11 +142,13 @@ def table(all_rows: Sequence[Row], variant: Variant) -> Table:
 
 def render_terminal(found: Found, variant: Variant) -> str:
     """The columns that fit a terminal."""
+    variant = found.in_one_precision(variant, study.ARCHS, lambda spec: _begun(found, spec))
     return terminal.render(table(rows(found, variant), variant))
 
 
 def page(found: Found, variant: Variant) -> Page:
     """The page of what is measured around the nets of these runs."""
+    variant = found.in_one_precision(variant, study.ARCHS, lambda spec: _begun(found, spec))
     all_rows = rows(found, variant)
     members = [run for row in all_rows if row.surfaces for run in row.runs]
     missing = not all(row.lines and row.planes for row in all_rows)

@@ -118,11 +118,13 @@ def table(all_rows: Sequence[Row], variant: Variant) -> Table:
 
 def render_terminal(found: Found, variant: Variant) -> str:
     """The columns that fit a terminal."""
+    variant = found.in_one_precision(variant, study.ARCHS)
     return terminal.render(table(rows(found, variant), variant))
 
 
 def page(found: Found, variant: Variant) -> Page:
     """The page of these runs."""
+    variant = found.in_one_precision(variant, study.ARCHS)
     all_rows = rows(found, variant)
     members = [run for row in all_rows for run in row.runs]
     judged = claims.of_setting(asked.of_cifar(variant, found.runs))
