@@ -223,7 +223,7 @@ def text(change: Callable[[str], str]) -> Callable[[Path], None]:
         ("other.json", lambda path: path.write_text("{}"), "of no table"),
         ("complexity.txt", lambda path: path.write_text("{}"), "of no table"),
         ("somebody/result.json", lambda path: path.write_text("{}"), "spec.json is missing"),
-        ("weights/x/evaluation.json", lambda path: path.write_text('{"protocols": {}}'), "evaluation.json is no evaluation"),
+        ("weights/x/evaluation.json", lambda path: path.write_text('{"protocols": {}}'), "is damaged (name is None;"),
     ],
 )  # fmt: skip
 def test_what_is_measured_is_read_as_strictly_as_what_is_imported(

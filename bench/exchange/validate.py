@@ -283,8 +283,11 @@ def evaluation(path: Path, whole: bool = True) -> dict[str, Score]:
     data = load(path)
     with _of(path):
         scores = convert(dict[str, Score], data.get("protocols"))
-        words = convert(list[str], [data.get(name) for name in ("name", "arch", "note")]) if whole else []
-        for word in (*scores, *words):
+        words = {name: data.get(name) for name in ("name", "arch", "note")} if whole else {}
+        for name, word in words.items():
+            if not isinstance(word, str):
+                raise ValueError(f"{name} is {word!r:.80}; expected a line of text")
+        for word in (*scores, *words.values()):
             if word and not PRINTED.fullmatch(word):
                 raise ValueError(f"{word!r:.80} is on no page; expected a line of text")
         if not scores:
