@@ -29,7 +29,7 @@ STATES: dict[State, str] = {
     "failed": "",
     "lost": "was started or sent, and nobody knows of it any more",
     "new": "was never started",
-    "unknown": "was sent, and the scheduler cannot be asked",
+    "unknown": "was sent, and the scheduler does not answer",
 }
 
 ENDS = {

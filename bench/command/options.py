@@ -151,7 +151,7 @@ class Options:
         "auto", "eager, compiled, captured, or the fastest: auto", "NAME", Choice(get_args(Execution)), "more"
     )
     workers: int | None = option(None, "image-loading processes for each training process", "N", Whole(0, 1024), "more")
-    skip_broken: bool = option(False, "training without images that cannot be decoded", page="more")
+    skip_broken: bool = option(False, "training without broken images", page="more")
     publish: bool = old(False, "copies in tables/measured, and all pages")
     moving: MovingOptions = MovingOptions()
     elsewhere: ElsewhereOptions = ElsewhereOptions()

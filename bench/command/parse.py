@@ -21,7 +21,7 @@ from bench.errors import UserError
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
-    """The options of a command line. Raises UserError, in one line, where it cannot be understood."""
+    """The options of a command line. Raises UserError, in one line, for a word or value that no command takes."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if "_ARGCOMPLETE" in os.environ:
         from bench.command import completion

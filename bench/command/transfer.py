@@ -26,7 +26,7 @@ def export(options: Options) -> int:
     assert target
     check_file(target, "--export", exists=False)
     if target.is_dir() or (target.exists() and not options.force):
-        raise UserError(f"--export {target} is there already: give another name, or --force to write it anew")
+        raise UserError(f"--export {target} is there already: give another name, or --force to replace it")
     files: dict[str, Path] = {}
     counts: Counter[str] = Counter()
     with contextlib.ExitStack() as held:

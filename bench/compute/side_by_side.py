@@ -2,7 +2,7 @@
 
 What kills a process leaves the others alone, a run that needs another one waits for it, and a request to stop is passed on
 once. On a CPU threads would gain nothing and cost something: Python's lock is held between any two operations, each run's
-own share of the cores cannot be told apart from the others', and PyTorch's compiler is not safe in threads.
+own share of the cores does not show beside the others', and PyTorch's compiler is not safe in threads.
 """
 
 from __future__ import annotations

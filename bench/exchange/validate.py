@@ -77,7 +77,7 @@ class Record:
 
     @property
     def points(self) -> list[dict[str, Any]]:
-        """The settled evaluation points, read anew; a measurement has none."""
+        """The settled evaluation points, read from the file; a measurement has none."""
         return self.folder.read_metrics()[: self.settled] if self.settled else []
 
 
