@@ -31,6 +31,8 @@ class Cell:
     note: str = ""
     """A footnote."""
     manifest: Manifest | None = None
+    anchor: str = ""
+    """Address of the row in report.html, where this is its first cell; none for most."""
 
 
 @dataclass(frozen=True)

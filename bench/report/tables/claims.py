@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 
 from bench.measure.counts.fvcore_count import Cost
-from bench.report.page import Page, Part, Table, cells, grid
+from bench.report.page import Cell, Page, Part, Table, cells, grid
 from bench.report.render import markdown, terminal
 from bench.report.sections import claims as asked
 from bench.report.sections import gradient_rows
@@ -165,7 +165,7 @@ def page(finished: Finished, costs: Mapping[str, Cost], folders: Sequence[Path] 
         "## At the paper's schedule",
         f"{len(all_of_paper)} claims: {summary(all_of_paper)}.",
         f"### {TITLES['complexity']}",
-        _verdicts(counted),
+        _verdicts(counted, "complexity"),
         _counts(counted, costs),
     ]
     for family in paper:
@@ -196,14 +196,29 @@ def _family(family: Family, heading: str) -> list[Part]:
     return [
         heading,
         said,
-        _verdicts(shown),
+        _verdicts(shown, family.page),
         _evidence(shown),
         _to_run(family),
     ]
 
 
-def _verdicts(judged: Sequence[Judged]) -> Table:
-    rows = [cells(f"`{one.claim.id}`", one.claim.locator, one.claim.meaning, word_cell(one), _p(one)) for one in judged]
+def address(page: str, one: Judged) -> str:
+    """Where the claim stands in report.html, as judged on the runs of a page."""
+    return f"claims.{page}.{one.claim.id}"
+
+
+def _verdicts(judged: Sequence[Judged], page: str = "") -> Table:
+    """The verdicts on claims; in report.html each has an address of its own."""
+    rows = [
+        cells(
+            Cell(f"`{one.claim.id}`", anchor=address(page, one)),
+            one.claim.locator,
+            one.claim.meaning,
+            word_cell(one),
+            _p(one),
+        )
+        for one in judged
+    ]
     return Table(["claim", "where", "in our words", "verdict", "p, corrected"], rows, (4,), (0, 2, 3, 4))
 
 
