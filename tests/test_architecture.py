@@ -180,7 +180,7 @@ def imported_by(statements: str) -> set[str]:
 def test_the_command_answers_before_anything_heavy_is_imported(arguments: list[str]) -> None:
     modules = imported_by(f"from bench import run\ntry: run.main({arguments})\nexcept SystemExit: pass")
     heavy = {"torch", "torchvision", "submitit", "seaborn", "matplotlib", "pandas", "scipy", "numpy", "fvcore"}
-    heavy |= {"jinja2", "bokeh", "markdown_it", "rich", "argcomplete"}
+    heavy |= {"jinja2", "markdown_it", "rich", "argcomplete"}
     assert "argparse" in modules
     assert modules & heavy == set()
 

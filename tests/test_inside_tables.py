@@ -193,7 +193,7 @@ def test_a_table_gives_a_page_and_figures(small: Small, table: str) -> None:
         assert f"figures/{path.name}.svg)" in page
         assert Path(f"{path}.svg").read_text().startswith("<?xml")
         assert Path(f"{path}.png").read_bytes().startswith(b"\x89PNG")
-    assert f'<section id="{table.replace("_", "-")}-short-digits' in (small.tables / "report.html").read_text()
+    assert f'<section class="view" id="{table}.short.digits' in (small.tables / "report.html").read_text()
 
 
 def test_the_page_says_what_the_construction_does(small: Small) -> None:

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.command import pages, plan
 from bench.command import tables as register
 from bench.files import write_text
 from bench.runs.finished import finished_runs, without_damaged
 from bench.runs.provenance import ROOT
+
+if TYPE_CHECKING:
+    from bench.report.page import Page
+    from bench.report.render.report import Report
+    from bench.report.sections.runs import Found
 
 
 def write(names: Iterable[str], measured: Path, tables: Path) -> list[Path]:
@@ -32,11 +38,26 @@ def write_report(results: Path, tables: Path) -> Path:
     from bench.report.render import html
 
     def make() -> None:
-        made = register.pages(register.TABLES, plan.found(results, pages.MEASURED))
-        write_text(tables / "report.html", html.render(made, pages.drawn_before(made, tables, ROOT / "tables")))
+        found = plan.found(results, pages.MEASURED)
+        made = register.pages(register.TABLES, found)
+        drawn = pages.drawn_before(made, tables, ROOT / "tables")
+        write_text(tables / "report.html", html.render(assemble(made, found), drawn))
 
     without_damaged(make)
     return tables / "report.html"
+
+
+def assemble(made: list[Page], found: Found) -> Report:
+    """The report of these pages: the answer first, then views by question. Raises UserError."""
+    from bench.report.documents import answer, runs, views
+    from bench.report.render.report import Report
+    from bench.report.tables import complexity
+
+    counted = found.measured / "complexity.json"
+    costs = complexity.load(counted) if counted.exists() else None
+    titles = {name: table.title for name, table in register.TABLES.items()}
+    questions, missing = views.questions(made, titles), views.missing(made)
+    return Report(answer.answer(found, made, costs), questions, missing, runs.runs(found))
 
 
 def write_committed(tables: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bench.report.render.markdown import table
 from bench.report.sections.runs import difference, mean_and_spread
 from bench.report.tables.cifar_depth import Row, one_each, paper_cells, rows
@@ -22,7 +24,7 @@ NOT_MEASURED = "not measured"
 
 def render(finished: dict[str, FinishedRun]) -> str:
     """The table, and a line for each net whose verdict rests on more than the paper's recipe and its own runs."""
-    short, whole = _by_net(finished, SHORT), {v: _by_net(finished, v) for v in _of_the_papers_length(finished)}
+    short, whole = _by_net(finished, SHORT), {v: _by_net(finished, v) for v in of_the_papers_length(finished)}
     lines, notes = list[list[str]](), dict[str, list[str]]()
     for arch in sorted(ARCHS, key=lambda arch: (arch.residual, arch.depth)):
         variant, row = next(
@@ -38,7 +40,7 @@ def render(finished: dict[str, FinishedRun]) -> str:
     return "\n\n".join([table(lines, HEADERS, NUMERIC), *(f"*{', '.join(of)}: {said}*" for said, of in notes.items())])
 
 
-def _of_the_papers_length(finished: dict[str, FinishedRun]) -> list[Variant]:
+def of_the_papers_length(finished: Mapping[str, FinishedRun]) -> list[Variant]:
     """The paper's recipe, and then what else may be held against its numbers."""
     specs = (run.spec for run in finished.values())
     found = {Variant.of(spec) for spec in specs if isinstance(spec, RunSpec) and spec.arch.family == "cifar"}

@@ -1,4 +1,4 @@
-"""What a figure shows, before it is drawn: matplotlib makes SVG and PNG of it, Bokeh the curves of report.html."""
+"""What a figure shows, before it is drawn: matplotlib makes SVG and PNG of it, chart.js the curves of report.html."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Charts for HTML: plain values, which report.js hands to Bokeh's script in the browser."""
+"""Charts for HTML: plain values, which chart.js draws in the browser."""
 
 from __future__ import annotations
 
@@ -7,16 +7,6 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from bench.report.figures.chart import Chart
-
-SCRIPTS = ("bokeh.min.js", "bokeh-api.min.js")
-
-
-def library() -> str:
-    """Bokeh's script, whole, to stand inside of a page."""
-    from importlib.resources import files
-
-    folder = files("bokeh") / "server" / "static" / "js"
-    return "\n".join((folder / name).read_text() for name in SCRIPTS)
 
 
 def values(chart: Chart) -> list[dict[str, Any]]:
