@@ -128,7 +128,7 @@ def show(page: Any, address: str) -> Any:
     """Go to an address as a link does; returns the view that is shown."""
     page.evaluate("(hash) => { location.hash = hash; }", address)
     page.wait_for_function("(hash) => decodeURIComponent(location.hash) === '#' + hash", arg=address)
-    page.wait_for_timeout(50)
+    page.wait_for_function("!document.querySelector('.view.shown').dataset.busy")
     (view,) = page.locator(".view:visible").all()
     return view
 

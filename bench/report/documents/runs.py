@@ -21,7 +21,7 @@ POINTS = 65
 LOG_LINES, LOG_CHARACTERS = 15, 2_000
 CHUNK = 50
 """Runs that are unpacked together."""
-CHARACTERS = 2_500_000
+CHARACTERS = 1_200_000
 """Of all records, as JSON, before they are packed: the file stays under 5 MB. Other runs are only listed."""
 OWN = ("started", "ended", "host", "slurm", "restarts", "wall_seconds", "seconds", "packed")
 """Parts of a provenance that each run has for itself."""

@@ -52,6 +52,7 @@ function label(value) {
 function panelSvg(panel, width, height) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  svg.setAttribute("preserveAspectRatio", "xMinYMid");
   const right = width - MARGIN.right, bottom = height - MARGIN.bottom;
   const x = scale(panel.x, MARGIN.left, right), y = scale(panel.y, bottom, MARGIN.top);
   axes(svg, panel, x, y, right, bottom);
@@ -69,9 +70,13 @@ function panelSvg(panel, width, height) {
 
 function axes(svg, panel, x, y, right, bottom) {
   const text = { fill: INK, "font-size": 12 };
+  let free = -Infinity;
   for (const value of ticks(panel.x, Math.max(3, right / 85))) {
+    const words = label(value), half = 3.5 * words.length + 3;
     make(svg, "path", { d: `M${x(value)},${MARGIN.top}V${bottom}`, stroke: "#ececec" });
-    make(svg, "text", { ...text, x: x(value), y: bottom + 16, "text-anchor": "middle" }, label(value));
+    if (x(value) - half < free) continue;
+    make(svg, "text", { ...text, x: x(value), y: bottom + 16, "text-anchor": "middle" }, words);
+    free = x(value) + half;
   }
   for (const value of ticks(panel.y, 6)) {
     make(svg, "path", { d: `M${MARGIN.left},${y(value)}H${right}`, stroke: "#ececec" });
@@ -152,7 +157,8 @@ function drawFigure(figure, fixed) {
   const places = figure.querySelectorAll(".panel");
   figure.querySelector(".switches").onchange = () => hideSwitchedOff(figure);
   panels.forEach((panel, i) => {
-    const width = fixed ?? Math.max(180, Math.round(places[i].clientWidth));
+    const square = figure.querySelector(".square") && fixed;
+    const width = square ? 240 : fixed ?? Math.max(180, Math.round(places[i].clientWidth));
     const svg = panelSvg(panel, width, heightOf(figure, width));
     hint(figure, panel, svg);
     places[i].replaceChildren(svg);

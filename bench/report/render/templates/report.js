@@ -24,7 +24,8 @@ function go(first) {
   closeMenu();
   for (const each of document.querySelectorAll(".found-row")) each.classList.remove("found-row");
   if (run) showRun(run);
-  show(view);
+  if (target) show(view);
+  else later(view);
   if (target && view.contains(target)) {
     target.closest("details")?.setAttribute("open", "");
     target.classList.add("found-row");
@@ -36,6 +37,15 @@ function go(first) {
   }
 }
 
+// The reader sees the view first; then its tables and figures come alive.
+function later(view) {
+  view.dataset.busy = "yes";
+  requestAnimationFrame(() => setTimeout(() => {
+    if (view.classList.contains("shown")) show(view);
+    delete view.dataset.busy;
+  }));
+}
+
 function show(view) {
   addCopyButtons(view);
   showTables(view);
@@ -45,6 +55,9 @@ function show(view) {
     rove(group, "input");
   }
 }
+
+// Tables in what a reader unfolds are measured when they are seen.
+document.addEventListener("toggle", (event) => { if (event.target.matches?.("details[open]")) showTables(event.target); }, true);
 
 const menu = document.querySelector(".menu");
 

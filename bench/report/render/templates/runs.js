@@ -64,7 +64,10 @@ function summary({ result, seed }) {
 
 // Nested values as `recipe.lr: 0.1`, each a line.
 function flat(value, name = "") {
-  if (value === null || typeof value !== "object" || Array.isArray(value)) return [[name, Array.isArray(value) ? value.join(", ") : String(value)]];
+  if (value === null || value === "") return [[name, "none"]];
+  if (Array.isArray(value)) return [[name, value.join(", ")]];
+  if (typeof value === "number") return [[name, String(Number.isInteger(value) ? value : +value.toPrecision(6))]];
+  if (typeof value !== "object") return [[name, String(value)]];
   return Object.entries(value).flatMap(([key, inner]) => flat(inner, name ? `${name}.${key}` : key));
 }
 

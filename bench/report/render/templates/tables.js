@@ -37,35 +37,43 @@ function rove(container, selector) {
   });
 }
 
-// How much of a table lies beyond an edge of its box, as a shadow there; several verdict columns stand side by side.
+// How much of a table lies beyond an edge of its box, as a shadow there.
 function edges(box) {
   const left = box.scrollLeft > 1, right = box.scrollLeft + box.clientWidth < box.scrollWidth - 1;
   box.dataset.more = `${left ? "left " : ""}${right ? "right" : ""}`.trim();
 }
 
-function keepVerdicts(box) {
+// Where each verdict column stays when its box scrolls: side by side at the right, or the last alone where there is no room.
+function verdictPlaces(box) {
   const head = [...(box.querySelector("thead tr")?.cells ?? [])], judged = head.filter((cell) => cell.classList.contains("judged"));
-  const wide = judged.reduce((sum, cell) => sum + cell.offsetWidth, head[0]?.offsetWidth ?? 0) > 0.8 * box.clientWidth;
+  const widths = judged.map((cell) => cell.offsetWidth), all = widths.reduce((sum, width) => sum + width, head[0]?.offsetWidth ?? 0);
   let right = 0;
-  for (const cell of judged.toReversed()) {
-    const kept = !wide || cell === judged.at(-1);
-    for (const row of box.querySelector("table").rows) row.cells[cell.cellIndex].style.right = kept ? `${right}px` : "auto";
-    right += cell.offsetWidth;
-  }
+  return judged.map((cell, i) => [cell.cellIndex, widths[i]]).toReversed().map(([column, width], i) => {
+    const place = i && all > 0.8 * box.clientWidth ? "auto" : `${right}px`;
+    right += width;
+    return [column, place];
+  });
 }
 
+function start(box) {
+  box.dataset.ready = "yes";
+  const table = box.querySelector("table");
+  if (table.tBodies[0]?.rows.length > 1) new Tablesort(table);
+  for (const head of table.tHead?.rows[0]?.cells ?? []) head.title = "Sort by this column";
+  rove(box, "thead th[tabindex], button, a");
+  if (!box.querySelector("[tabindex='0']")) box.tabIndex = 0;
+  box.addEventListener("scroll", () => edges(box), { passive: true });
+}
+
+// All is measured before anything is moved: the browser lays out once, and not once a table.
 function showTables(view) {
-  for (const box of view.querySelectorAll(".scroll")) {
-    if (!box.dataset.ready) {
-      box.dataset.ready = "yes";
-      const table = box.querySelector("table");
-      if (table.tBodies[0]?.rows.length > 1) new Tablesort(table);
-      for (const head of table.tHead?.rows[0]?.cells ?? []) head.title = "Sort by this column";
-      rove(box, "thead th[tabindex], button, a");
-      if (!box.querySelector("[tabindex='0']")) box.tabIndex = 0;
-      box.addEventListener("scroll", () => edges(box), { passive: true });
+  const boxes = [...view.querySelectorAll(".scroll")].filter((box) => box.checkVisibility());
+  const places = boxes.map(verdictPlaces);
+  for (const box of boxes) if (!box.dataset.ready) start(box);
+  boxes.forEach((box, i) => {
+    for (const [column, right] of places[i]) {
+      for (const row of box.querySelector("table").rows) row.cells[column].style.right = right;
     }
-    keepVerdicts(box);
-    edges(box);
-  }
+  });
+  for (const box of boxes) edges(box);
 }
