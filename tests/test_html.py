@@ -22,8 +22,8 @@ from bench.command.parse import parse
 from bench.command.report import write_report
 from bench.command.tables import TABLES
 from bench.errors import UserError
+from bench.report.documents import answer, views
 from bench.report.documents import runs as documents
-from bench.report.documents import views
 from bench.report.figures import drawing
 from bench.report.page import Cell, Page, Patch, Picture, Table
 from bench.report.render import html
@@ -175,7 +175,7 @@ def test_it_opens_with_the_answer_in_one_screen_and_two_on_a_phone(desktop: Any,
 
 
 def test_a_claim_on_the_scoreboard_opens_its_evidence(desktop: Any) -> None:
-    show(desktop, "answer").get_by_role("button", name="contradicted at the paper's length").click()
+    show(desktop, "answer").get_by_role("button", name="contradicted at full length").click()
     link = desktop.locator("dialog a", has_text="fewer parameters")
     address = link.get_attribute("href")
     link.click()
@@ -195,7 +195,7 @@ def test_each_view_has_an_address_and_the_way_back(opened: Callable[..., Any], r
     assert page.url.endswith("#cifar_depth")
     assert page.title().startswith("CIFAR-10: error against depth")
     assert page.locator("#views [aria-current=page]").inner_text() == "Error against depth"
-    page.locator(".switch a:visible", has_text="1/16").click()
+    page.locator(".switch a:visible", has_text="short runs").click()
     assert page.locator(".view:visible").get_attribute("id") == "cifar_depth.short"
     page.go_back()
     page.wait_for_function("document.querySelector('.view.shown').id === 'cifar_depth'")
@@ -352,7 +352,7 @@ def test_axe_finds_nothing_serious(opened: Callable[..., Any], axe: Path, size: 
     serious = """async (place) => (await axe.run(place, { resultTypes: ["violations"] })).violations.filter(
         ({ impact }) => ["serious", "critical"].includes(impact))"""
     found = {}
-    for address in addresses(page):
+    for address in addresses(page) if size == "phone" else ("answer", "cifar_depth", "claims", "missing", "runs"):
         show(page, address)
         for one in page.evaluate(serious, ".view.shown"):
             found[one["id"], address] = [node["html"][:150] for node in one["nodes"][:3]]
@@ -547,7 +547,7 @@ def test_a_hover_shows_values_and_curves_are_switched_off_and_on(opened: Callabl
 
 def test_it_prints_the_answer_first_on_fewer_than_60_sheets(opened: Callable[..., Any]) -> None:
     page = opened({"width": 1032, "height": 700})  # the text of a page of A4 on its side
-    page.locator("input[data-net=ResNet-20]").first.uncheck()
+    show(page, "cifar_depth").locator("input[data-net=ResNet-20]").first.uncheck()
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     cut = page.evaluate(
@@ -630,6 +630,23 @@ def test_an_empty_page_is_a_line_with_its_command() -> None:
     lines = [(line.name, line.what, line.page, line.command) for line in views.missing(made)]
     command = "python bench/run.py --table warmup"
     assert lines == [("warmup", "all 1 rows", False, command), ("warmup.short", "1 of 2 rows", True, command)]
+
+
+@pytest.mark.parametrize(
+    ("words", "missing", "said"),
+    [
+        ({}, 12, "Not known yet"),
+        ({"match": 2}, 10, "So far, yes, but most of it is not measured yet."),
+        ({"match": 8, "consistent": 2}, 2, "So far, yes."),
+        ({"match": 12}, 0, "Yes."),
+        ({"match": 11, "worse": 1}, 0, "Only in part."),
+        ({"match": 1, "differs": 1}, 10, "Only in part, so far."),
+        ({"worse": 1}, 11, "No, so far."),
+        ({"undecided": 3}, 9, "Not decided yet"),
+    ],
+)
+def test_the_answer_follows_from_the_verdicts(words: dict[str, int], missing: int, said: str) -> None:
+    assert answer._said(words, {}, missing).startswith(said)
 
 
 def test_every_table_answers_a_question() -> None:

@@ -53,12 +53,12 @@ def table_6(found: Found) -> Table:
 
 
 def _picked(table: Table, variant: Variant) -> list[list[Cell]]:
-    """Those columns of each row; another recipe than the paper's is named."""
+    """Those columns of each row, without the notes that its page has; another recipe than the paper's is named."""
     at = [[*table.headers].index(name) for name in COLUMNS]
     note = ", ".join(f"{name}={value}" for name, value in variant.changes)
     lines = []
     for row in table.rows:
-        cells = [row[i] for i in at]
+        cells = [replace(row[i], note="") for i in at]
         if note:
             cells[0] = replace(cells[0], note=f"With {note}: [its page]({variant.name}.md).")
         if cells[2].text == "missing":
@@ -73,8 +73,8 @@ def scoreboard(found: Found, costs: Mapping[str, Cost]) -> list[Score]:
     judged = [(f.page, one) for f in page_of_claims.families(found.runs, folders=found.folders) for one in f.judged]
     paper = [(page, one) for page, one in judged if page in page_of_claims.TITLES]
     short = [(page, one) for page, one in judged if page.endswith(".short") and one.word != "not run"]
-    scores = [_score("at the paper's length", [*counted, *paper])]
-    return [*scores, _score("at 1/16 of the length", short)] if short else scores
+    scores = [_score("at full length", [*counted, *paper])]
+    return [*scores, _score("short runs", short)] if short else scores
 
 
 def _score(title: str, judged: Sequence[tuple[str, Judged]]) -> Score:

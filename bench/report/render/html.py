@@ -69,6 +69,7 @@ def render(report: Report, drawn: Mapping[str, Path] | None = None) -> str:
         book=Book(),
         packed=packed,
         run_files=run_files(report.runs),
+        run_pads=padding(_numbers(report.runs)),
         style=_file("report.css"),
         scripts=[_file(name) for name in SCRIPTS],
     )
@@ -86,6 +87,12 @@ def run_files(runs: Runs) -> dict[str, Any]:
     where = {id_: number for number, chunk in enumerate(runs.chunks) for id_ in chunk}
     chunks = {f"runs-{number}": chunk for number, chunk in enumerate(runs.chunks)}
     return {"runs-list": {"groups": listed, "chunk": where}, "runs-shared": runs.shared, **chunks}
+
+
+def _numbers(runs: Runs) -> Table:
+    """The groups of runs as a table."""
+    rows = [[Cell(text) for text in (group.title, *group.numbers)] for group in runs.groups]
+    return Table(("runs of", "runs", "test error, %"), rows, (1, 2))
 
 
 NUMBER = re.compile(r"[<>~−+-]?[\d,]+")
@@ -128,7 +135,7 @@ class Anchors:
         return address
 
 
-SCHEDULES = {"": "paper's length", "short": "1/16 of the length", "smoke": "smoke"}
+SCHEDULES = {"": "paper's length", "short": "short runs", "smoke": "smoke runs"}
 
 
 def switch(page: Page) -> str:

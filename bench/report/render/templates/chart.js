@@ -156,7 +156,7 @@ function drawFigure(figure, fixed) {
   const panels = figure.panels ??= JSON.parse(document.querySelector(`script[data-panels="${CSS.escape(figure.dataset.chart)}"]`).textContent);
   const places = figure.querySelectorAll(".panel");
   figure.querySelector(".switches").onchange = () => hideSwitchedOff(figure);
-  panels.forEach((panel, i) => {
+  panels.slice(0, places.length).forEach((panel, i) => {
     const square = figure.querySelector(".square") && fixed;
     const width = square ? 240 : fixed ?? Math.max(180, Math.round(places[i].clientWidth));
     const svg = panelSvg(panel, width, heightOf(figure, width));
@@ -170,7 +170,7 @@ function drawFigure(figure, fixed) {
 // Square where both axes are the same, low on the first screen, else a little wider than high.
 function heightOf(figure, width) {
   if (figure.querySelector(".square")) return Math.min(width, 420);
-  if (figure.closest(".first")) return Math.round(width < 260 ? width : Math.min(300, 0.5 * width));
+  if (figure.closest(".first")) return Math.round(width < 260 ? 1.2 * width : Math.min(300, 0.44 * width));
   return Math.round(Math.min(340, Math.max(190, 0.62 * width)));
 }
 
