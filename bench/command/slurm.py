@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections import Counter
@@ -9,8 +10,6 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-
-from filelock import FileLock
 
 from bench.cluster import launch, status, submissions
 from bench.cluster.launch import Launch
@@ -24,6 +23,7 @@ from bench.compute.job import format_duration
 from bench.errors import UserError
 from bench.files import write_probe
 from bench.measure.counts.estimate import Estimator
+from bench.runs import lease
 from bench.runs.finished import FinishedRun
 from bench.runs.folder import RunFolder
 from bench.runs.spec import Spec
@@ -51,7 +51,7 @@ def send(table: Table, specs: Sequence[Spec], options: Options, finished: dict[s
     cluster = launch.ask_site()
     launch.check(launch.arrange(specs, chosen, slurm.overrides, slurm.pack, cluster.max_array_size), cluster)
     write_probe(results / "slurm", "--results")
-    with FileLock(results / "slurm" / ".lock"):  # two launches at once would both find the same runs missing
+    with lease.held(results / "slurm" / ".lock", _busy, math.inf):  # two at once would find the same runs missing
         missing, under_way = _to_send(specs, results, options, say=True)
         if not missing:
             return 0
@@ -69,6 +69,10 @@ def send(table: Table, specs: Sequence[Spec], options: Options, finished: dict[s
     print(f"logs: {submissions.folder(results, sent.stamp)}, and log.txt in the folder of each run")
     print(_what_next(table.name, options))
     return 0
+
+
+def _busy(holder: lease.Holder) -> str:
+    return f"{holder.name} is sending runs: wait for it"
 
 
 def _what_next(table: str, options: Options) -> str:

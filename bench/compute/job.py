@@ -29,7 +29,7 @@ LOG_SECONDS = 30.0
 WAITING_SAID = 0.02
 """Share of the time spent waiting for data from which the log says so."""
 PATIENCE = 300.0
-"""Seconds that a task waits for an earlier attempt of its own to let go of the run."""
+"""Seconds that a task waits for an earlier attempt of its own to let go of the run: longer than a dead node holds it."""
 
 
 def format_report(run_id: str, report: Report) -> str:
