@@ -38,6 +38,10 @@ LARGE = re.compile(rb"[0-9](?:[eE]\+?[0-9]{3}|[0-9]{18})")  # one beginning for 
 """What a number has that is infinite to a computer, or too large for 64 bits."""
 
 
+AWAY = (errno.ESTALE, errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ETIMEDOUT, errno.ENOTCONN)
+"""What a file system says that is full, or away."""
+
+
 class Damaged(UserError):
     """A file is not what it should be. Names the file, what is wrong, and the remedy."""
 
@@ -400,6 +404,19 @@ def check_file(path: Path, option: str, exists: bool = True) -> Path:
     if not exists:
         check_folder(path.absolute().parent, option)
     return path
+
+
+def as_typed(path: Path) -> Path:
+    """The absolute path of what a person typed, following no link.
+
+    A home may be a link to where only this machine has it. The shell's PWD has the links that Python's own folder has not.
+    """
+    here = Path.cwd()
+    said = Path(os.environ.get("PWD", ""))
+    with contextlib.suppress(OSError):
+        if said.is_absolute() and said.samefile(here):
+            here = said
+    return here / path
 
 
 def path_fault(path: Path | str) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
-FOLDER = Path(__file__).resolve().parent / "profiles"
+FOLDER = Path(__file__).absolute().parent / "profiles"
 
 
 class ProfileError(ValueError):

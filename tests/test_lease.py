@@ -20,13 +20,17 @@ from typing import Any
 import pytest
 from conftest import ROOT
 
+from bench import files
+from bench.cluster import snapshot
 from bench.compute import job
 from bench.compute.context import Context
 from bench.errors import Busy, UserError
+from bench.run import main
 from bench.runs import lease
 from bench.runs.folder import RunFolder
 from bench.runs.spec import RunSpec
 from bench.studies import cifar_depth as study
+from bench.training import checkpoint
 from bench.training.source import Source
 from models.arch import Arch
 
@@ -257,3 +261,104 @@ def test_locks_of_older_versions(tmp_path: Path, facts: dict[str, Any], age: flo
     else:
         with pytest.raises(Busy, match=f"by process {facts['pid']} on {facts['host']}: wait"):
             folder.locked().__enter__()
+
+
+SMALL = ("--table", "cifar_depth", "--schedule", "smoke", "--only", "resnet-8", "--set", "iterations=20", "drops=10,15")
+FULL = {
+    errno.EDQUOT: "no space left to write",
+    errno.ENOSPC: "no space left to write",
+    errno.ESTALE: "could not be written",
+}
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o022, 0o077])
+def test_the_umask_decides_who_may_read_and_write(tmp_path: Path, umask: int) -> None:
+    """Every file and folder of a run, its pages, the report, an export, an import and a copy of the code."""
+    before = os.umask(umask)
+    try:
+        results, tables, other = (tmp_path / name for name in ("results", "tables", "other"))
+        for words in (
+            (*SMALL, "--results", results, "--tables", tables),
+            ("export", tmp_path / "runs.zip", "--checkpoints", "all", "--results", results),
+            ("import", tmp_path / "runs.zip", "--results", other),
+        ):
+            assert main([str(word) for word in words]) == 0
+        snapshot.take(results)
+    finally:
+        os.umask(before)
+    made = [path for path in tmp_path.rglob("*") if not path.is_symlink()]
+    assert {".py", ".pt", ".json", ".jsonl", ".md", ".svg", ".png", ".zip", ".html", ".txt"} <= {p.suffix for p in made}
+    wrong = {
+        str(path.relative_to(tmp_path)): oct(mode)
+        for path in made
+        if (mode := path.stat().st_mode & 0o777) != (0o777 if path.is_dir() else 0o666) & ~umask
+    }
+    assert wrong == {}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that was never disturbed."""
+    return job.run(spec(), Context(tmp_path_factory.mktemp("whole"), Source(Path())))
+
+
+@pytest.mark.parametrize(
+    ("code", "where"),
+    [(errno.EDQUOT, "write"), (errno.ENOSPC, "fsync"), (errno.EDQUOT, "fsync"), (errno.ESTALE, "replace")],
+)
+def test_a_file_system_that_is_full_or_away_loses_nothing(
+    tmp_path: Path, whole: Path, code: int, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second checkpoint fails: the first one stays, the error is one line, and the run ends with the same bits."""
+    seen: list[Path] = []
+    write_atomic, real = files.write_atomic, os.replace
+
+    def second(path: Path, write: Any) -> None:
+        seen.extend([path] if path.name == "checkpoint.pt" else [])
+        with monkeypatch.context() as patch:
+            if path.name == "checkpoint.pt" and len(seen) == 2:
+                patch.setattr(*{"write": (files._File, "write"), "fsync": (os, "fsync"), "replace": (os, "replace")}[where],
+                              failing(code))  # fmt: skip
+            write_atomic(path, write)
+
+    monkeypatch.setattr(checkpoint, "write_atomic", second)
+    run, folder = spec(), RunFolder(tmp_path, spec().run_id)
+    with pytest.raises(UserError, match=FULL[code]) as error:
+        job.run(run, Context(folder.results, Source(Path())))
+    assert "\n" not in str(error.value)
+    assert str(folder.checkpoint) in str(error.value)
+    assert os.replace is real
+    assert checkpoint.read(folder.checkpoint, run)["progress"]["iteration"] == 10
+    names = {
+        "spec.json",
+        "provenance.json",
+        "heartbeat.json",
+        "checkpoint.pt",
+        "metrics.jsonl",
+        "log.txt",
+        ".lock.1.free",
+    }
+    assert {path.name for path in folder.path.iterdir()} <= names
+    job.run(run, Context(folder.results, Source(Path())))
+    ends = [checkpoint.read(each / "checkpoint.pt", run)["net"] for each in (folder.path, whole)]
+    assert all(bool((ends[0][name] == ends[1][name]).all()) for name in ends[1])
+
+
+def test_homes_that_are_links_stay_as_typed(tmp_path: Path) -> None:
+    """In what is printed and stored: nodes may have the link, and not what it leads to on this machine."""
+    real, home = tmp_path / "disk 3" / "someone", tmp_path / "home"
+    real.mkdir(parents=True)
+    home.symlink_to(real)
+    (real / "checkout").symlink_to(ROOT)
+    typed = home / "checkout"
+    words = ["--table", "cifar_depth", "--schedule", "smoke", "--only", "resnet-8", "--cluster", "slurm", "--dry-run"]
+    for script, folder in (("bench/run.py", typed), (typed / "bench" / "run.py", tmp_path)):
+        done = subprocess.run(
+            [sys.executable, str(script), *words, "--tables", "here"],
+            cwd=folder, env={**os.environ, "PWD": str(folder)}, capture_output=True, text=True,
+        )  # fmt: skip
+        assert f"#SBATCH --output={typed}/results/slurm/" in done.stdout, done.stdout + done.stderr
+        assert f"PYTHONPATH={typed}/results/slurm/code/" in done.stdout
+        assert f"--chdir={typed}/results/slurm/code/" in done.stdout
+        assert str(real) not in done.stdout
+        assert f"{ROOT}/results" not in done.stdout

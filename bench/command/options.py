@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 from bench.command import values
 from bench.command.values import Choice, Whole
+from bench.files import as_typed
 from bench.runs.provenance import ROOT
 from bench.runs.spec import Dataset, Execution, Schedule, Selection
 from bench.studies.seeds import ONE, Seeds
@@ -176,12 +177,12 @@ class Options:
             if (value := getattr(self, name)) != default(name):
                 texts = value if isinstance(value, tuple) else (value.text if isinstance(value, Seeds) else value,)
                 words += [f"--{name}", *texts]
-        words += ["--data", str(self.data.resolve())] if self.dataset == "imagefolder" else []
-        return [*words, "--results", str(self.results.resolve())]
+        words += ["--data", str(as_typed(self.data))] if self.dataset == "imagefolder" else []
+        return [*words, "--results", str(as_typed(self.results))]
 
     def report_arguments(self, table: str) -> tuple[str, ...]:
         """The command line that writes the pages of the same runs from what is finished."""
-        return ("report", *self.selecting(table), "--tables", str(self.tables.resolve()))
+        return ("report", *self.selecting(table), "--tables", str(as_typed(self.tables)))
 
     def command(self, name: str, table: str, *words: str) -> str:
         """The line to type for a subcommand on the same runs."""

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 from bench.files import convert, read_json
 from bench.runs.ranges import Range, check
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).absolute().parents[2]
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "fvcore", "submitit")
 MAX_PATCH = 1 << 20
 SNAPSHOT = "code.json"
