@@ -99,7 +99,7 @@ class Profile:
         """The resources of the report: few, in the same place in the queue. What [shape.report] says comes last."""
         few = report_profile(self._of(self.base, overrides))
         given = self.shapes.get("report", {})
-        again = {key: value for key, value in overrides.items() if key in given}
+        again = {key: value for key, value in overrides.items() if key in given and key != "sbatch"}
         said = sbatch_options.merge(map(sbatch_options.layer, (given, again)))
         options = {**dict(few.sbatch), **dict(said["sbatch"])}
         return replace(few, **{**said, "sbatch": tuple(sorted(options.items()))})

@@ -125,6 +125,14 @@ def test_any_option_of_sbatch_can_be_given_and_has_the_last_word(
     assert [option for option in found if option.startswith(tuple(has_not))] == []
 
 
+def test_the_report_takes_over_the_place_and_not_the_gpus(tmp_path: Path) -> None:
+    """What [shape.report] says comes last: at some sites only jobs with a GPU are taken."""
+    text = "gres = 'gpu:4'\nwckey = 'w'\nmem = ''\n[shape.report]\ncpus = 2\n[shape.report.sbatch]\nhint = 'x'"
+    found = launch.load_profile(write(tmp_path, text)).report({"sbatch": {"exclusive": True, "reservation": "r"}})
+    assert dict(found.sbatch) == {"hint": "x", "reservation": "r", "wckey": "w"}
+    assert (found.gpus, found.cpus, found.mem, found.minutes) == (0, 2, "", 30)
+
+
 @pytest.mark.parametrize(
     ("gres", "gpus"),
     [
