@@ -6,7 +6,7 @@ import getpass
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from slurm.site import NoSlurm, call
+from slurm.programs import NoSlurm, call
 
 ACTIVE = frozenset(
     {
@@ -86,7 +86,7 @@ def of_queue() -> dict[tuple[str, int], TaskState]:
         job, index, state, node, reason, comment = line.split("|", maxsplit=5)
         number = int(index) if index.isdigit() else 0
         job_id = f"{job}_{index}" if index.isdigit() else job
-        found[comment, number] = TaskState(job_id, state, node, reason)
+        found[comment.rpartition(" ")[2], number] = TaskState(job_id, state, node, reason)
     return found
 
 

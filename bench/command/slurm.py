@@ -28,8 +28,8 @@ from bench.runs.finished import FinishedRun
 from bench.runs.folder import RunFolder
 from bench.runs.spec import Spec
 from slurm import array, states
-from slurm.profile import report_profile
-from slurm.site import MAX_ARRAY_SIZE, NoSlurm, call
+from slurm.programs import NoSlurm, call
+from slurm.site import MAX_ARRAY_SIZE
 from slurm.states import TaskState
 
 POLL_SECONDS = 5.0
@@ -49,7 +49,9 @@ def send(table: Table, specs: Sequence[Spec], options: Options, finished: dict[s
             print(f"\n# array {number}\n{array.script(launch.preview(each, results, number))}", end="")
         return 0
     cluster = launch.ask_site()
-    launch.check(launch.arrange(specs, chosen, slurm.overrides, slurm.pack, cluster.max_array_size), cluster)
+    last = launch.report_resources(chosen, slurm.overrides)
+    arrays = launch.arrange(specs, chosen, slurm.overrides, slurm.pack, cluster.max_array_size)
+    notes = launch.check([*arrays, launch.Planned("report", last, ((),))], cluster, results)
     write_probe(results / "slurm", "--results")
     with lease.held(results / "slurm" / ".lock", _busy, math.inf):  # two at once would find the same runs missing
         missing, under_way = _to_send(specs, results, options, say=True)
@@ -57,8 +59,7 @@ def send(table: Table, specs: Sequence[Spec], options: Options, finished: dict[s
             return 0
         look_for(missing, data, options.download)
         planned = launch.arrange(missing, chosen, slurm.overrides, slurm.pack, cluster.max_array_size)
-        print("\n".join(_described(table, planned, options, finished, results)))
-        last = report_profile(launch.resolve(chosen, "report", slurm.overrides))
+        print("\n".join([*_described(table, planned, options, finished, results), *notes]))
         source, again = replace(options.source, folder=data), options.report_arguments(table.name)
         orders = Launch(table.name, results, source, options.force, again, last, under_way)
         sent = launch.send(planned, orders, cluster)
