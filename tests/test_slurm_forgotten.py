@@ -69,6 +69,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, Case]
         yield found
 
 
+@pytest.mark.newer
 @pytest.mark.parametrize("accounting", [True, False])
 def test_forgotten_runs_are_told_apart(cases: dict[bool, Case], accounting: bool, tmp_path: Path) -> None:
     case = cases[accounting]
