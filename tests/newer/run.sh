@@ -84,6 +84,7 @@ build() {
             /venv/bin/python -m pip install --quiet --no-cache-dir --constraint constraints.txt --editable '.[dev]'"
         echo "$wanted" > "$system/.python"
     fi
+    exec 9>&-
 }
 
 case ${1:-} in
