@@ -52,9 +52,14 @@ def ask() -> Site:
     return Site(
         cluster=config.get("ClusterName", "?"),
         max_array_size=max(1, int(config.get("MaxArraySize", MAX_ARRAY_SIZE))),
-        accounting="none" not in config.get("AccountingStorageType", "none"),
+        accounting=has_accounting(config.get("AccountingStorageType", "")),
         partitions=tuple(read_partitions(lines)),
     )
+
+
+def has_accounting(storage: str) -> bool:
+    """Whether AccountingStorageType names a database; for none 22.05 says `accounting_storage/none`, 24.11 `(null)`."""
+    return storage.partition("/")[2] not in ("", "none")
 
 
 def read_partitions(lines: Iterable[str]) -> list[Partition]:
