@@ -194,14 +194,14 @@ def unreadable(path: Path | str, error: OSError) -> UserError:
 
 
 def parse(raw: bytes) -> Any:
-    """The value of a JSON text in UTF-8.
+    """The value of a JSON text in UTF-8, with or without a byte-order mark.
 
     Raises ValueError for what JSON readers differ on, or choke on later: NaN and infinity, integers beyond 64 bits, a name
     that is given twice, nesting without end, NUL and lone surrogates in text.
     """
     hooks: dict[str, Any] = {"parse_int": _integer, "parse_float": _finite} if LARGE.search(raw) else {}
     try:
-        value = json.loads(raw.decode("utf-8"), parse_constant=_finite, object_pairs_hook=_once, **hooks)
+        value = json.loads(raw.decode("utf-8-sig"), parse_constant=_finite, object_pairs_hook=_once, **hooks)
     except RecursionError:
         raise ValueError("nested too deep") from None
     if raw.count(b"[") + raw.count(b"{") > DEEPEST and _depth(value) > DEEPEST:

@@ -12,6 +12,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+try:
+    os.getcwd()
+except OSError:
+    print("run.py: the current folder is gone: change to another one", file=sys.stderr)
+    sys.exit(2)
+
 
 def _root() -> Path:
     """The checkout, by the path that a person typed where links lead there; Python knows the current folder without them."""
@@ -33,6 +39,7 @@ from bench.command import pages, report  # noqa: E402
 from bench.command.consistency import check_results  # noqa: E402
 from bench.command.options import Options  # noqa: E402
 from bench.command.parse import parse  # noqa: E402
+from bench.command.streams import take_any_text  # noqa: E402
 from bench.command.tables import TABLES  # noqa: E402
 from bench.errors import Interrupted, UserError  # noqa: E402
 from bench.files import AWAY  # noqa: E402
@@ -44,6 +51,8 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks. Returns the exit status: 0 done, 1 a run or check failed, 2 a person's mistake."""
     try:
+        if arguments is None:
+            take_any_text()
         options = parse(arguments)
         check_results(options)
         if arguments is None and options.trains_here and any(TABLES[name].planner for name in options.table):

@@ -121,7 +121,7 @@ def load(name: str, shapes: Collection[str]) -> Profile:
     """
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     try:
-        data = tomllib.loads(path.read_text())
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ProfileError(
             f"{name} cannot be read ({error.strerror}): choose from {', '.join(names())}, or give the path of a .toml file"

@@ -139,7 +139,10 @@ class _Log:
         self.path, self.run_id, self.last = path, run_id, -math.inf
 
     def line(self, text: str) -> None:
-        with contextlib.suppress(OSError), self.path.open("a") as file:  # a full disk must not end a run by its log
+        with (
+            contextlib.suppress(OSError),  # a full disk must not end a run by its log
+            self.path.open("a", encoding="utf-8", errors="backslashreplace") as file,
+        ):
             print(provenance.now(), text, file=file)
 
     def report(self, report: Report) -> None:

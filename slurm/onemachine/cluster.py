@@ -126,7 +126,7 @@ def start_node(cluster: OneMachine, name: str) -> None:
 
 def kill_node(cluster: OneMachine, name: str) -> None:
     """Kill a node as a power cut would: its slurmd, and everything that runs under it, at once."""
-    daemon = int((cluster.folder / "run" / f"slurmd-{name}.pid").read_text())
+    daemon = int((cluster.folder / "run" / f"slurmd-{name}.pid").read_text(encoding="utf-8"))
     jobs = [p for p in _processes_of(cluster.folder) if _environ(p).get("SLURMD_NODENAME") == name]
     steps = {above for p in jobs if _command(above := _parent(p)).startswith("slurmstepd")}
     for each in [psutil.Process(daemon), *steps, *jobs]:  # in this order, or the daemons would tell how the jobs ended

@@ -16,7 +16,7 @@ def library() -> str:
     from importlib.resources import files
 
     folder = files("bokeh") / "server" / "static" / "js"
-    return "\n".join((folder / name).read_text() for name in SCRIPTS)
+    return "\n".join((folder / name).read_text(encoding="utf-8") for name in SCRIPTS)
 
 
 def values(chart: Chart) -> list[dict[str, Any]]:

@@ -45,8 +45,8 @@ def render(pages: Sequence[Page], drawn: Mapping[str, Path] | None = None) -> st
         charts=charts,
         embedded=lambda picture: embedded(picture, (drawn or {}).get(picture.name)),
         library=_trusted(interactive.library()),
-        style=_trusted((TEMPLATES / "report.css").read_text()),
-        script=_trusted((TEMPLATES / "report.js").read_text()),
+        style=_trusted((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        script=_trusted((TEMPLATES / "report.js").read_text(encoding="utf-8")),
     )
 
 
