@@ -1,9 +1,10 @@
 # make demo: from nothing to a table.  make report: every table as one page to open in a browser.  make test: everything that can be tested here.
 # make slurm-up: a real Slurm of several nodes on this machine; make slurm-down ends it.  make test-slurm: what needs one.
+# make test-newer: the tests of Slurm on Debian 13, with Slurm 24.11 and Python 3.13; as root, with debootstrap.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo report test test-rest test-slurm benchmarks slurm-up slurm-down check regression regression-throughput clean
+.PHONY: demo report test test-rest test-slurm test-newer benchmarks slurm-up slurm-down check regression regression-throughput clean
 
 demo: .venv/ready
 	$(BIN)/python bench/run.py --table cifar_depth --schedule smoke
@@ -19,6 +20,9 @@ test-rest: .venv/ready
 
 test-slurm: .venv/ready
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m slurm
+
+test-newer:
+	tests/newer/run.sh test -m "$(or $(MARK),slurm or newer)"
 
 benchmarks: .venv/ready
 	$(BIN)/python -m pytest tests/benchmarks/test_harness.py --benchmark-json=/dev/null --publish

@@ -7,6 +7,7 @@ A reader sees the old file or the new one, never a part of either.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import errno
 import io
@@ -14,9 +15,10 @@ import json
 import math
 import os
 import re
+import secrets
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -36,6 +38,10 @@ LARGE = re.compile(rb"[0-9](?:[eE]\+?[0-9]{3}|[0-9]{18})")  # one beginning for 
 """What a number has that is infinite to a computer, or too large for 64 bits."""
 
 
+AWAY = (errno.ESTALE, errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ETIMEDOUT, errno.ENOTCONN)
+"""What a file system says that is full, or away."""
+
+
 class Damaged(UserError):
     """A file is not what it should be. Names the file, what is wrong, and the remedy."""
 
@@ -46,33 +52,77 @@ class Damaged(UserError):
         super().__init__(f"{path} is damaged ({self.reason}): {remedy}")
 
 
+GUARDS: dict[Path, Callable[[], None]] = {}
+"""Folder -> what raises where this process may write there no more. Asked before a file is moved into place."""
+
+
+@contextlib.contextmanager
+def guarded(folder: Path, check: Callable[[], None]) -> Iterator[None]:
+    """Within this, `check` is asked before each file of the folder is put into its place."""
+    GUARDS[folder] = check
+    try:
+        yield
+    finally:
+        del GUARDS[folder]
+
+
+class _File(io.FileIO):
+    """A file that remembers why a write failed: torch.save says that it did, and not why."""
+
+    failure: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.failure = error
+            raise
+
+
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Call `write` on a temporary file beside `path`, flush it to disk and move it into place.
 
-    Raises UserError where the disk is full or the folder not writable; the old file stays whole.
+    The umask decides who may read it. Raises UserError where it cannot be written; the old file stays whole.
     """
-    temporary: Path | None = None
+    temporary, raw = path.with_name(f".{path.name}.{secrets.token_hex(4)}"), None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        with os.fdopen(descriptor, "wb") as file:
+        raw = _File(temporary, "x")
+        with io.BufferedWriter(raw) as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-        temporary = None
-    except (OSError, RuntimeError) as error:  # torch.save turns a failed write into RuntimeError
-        code = error.errno if isinstance(error, OSError) else None
-        if code in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            raise UserError(f"{path.parent} is not writable ({os.strerror(code)}): choose another folder") from error
-        if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or _no_space(path.parent):
-            raise UserError(f"no space left to write {path}: free some and give the same command again") from error
-        raise
+        move(temporary, path)
+    except (OSError, RuntimeError) as error:
+        failure = error if isinstance(error, OSError) else raw.failure if raw else None
+        if failure is None and not _no_space(path.parent):
+            raise
+        raise unwritten(path, failure) from error
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        if raw is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def move(temporary: Path, path: Path) -> None:
+    """Put a whole file into its place. Raises UserError where that fails, or where this process may write there no more."""
+    try:
+        if check := GUARDS.get(path.parent):
+            check()
+        os.replace(temporary, path)
+    except OSError as error:
+        raise unwritten(path, error) from error
+
+
+def unwritten(path: Path, error: OSError | None) -> UserError:
+    """What to say of a file that could not be written; without an error, because the disk is full."""
+    code = error.errno if error else errno.ENOSPC
+    if code in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
+        return UserError(f"{path.parent} is not writable ({os.strerror(code)}): choose another folder")
+    if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or _no_space(path.parent):
+        return UserError(f"no space left to write {path}: free some and give the same command again")
+    why = error.strerror or type(error).__name__ if error else ""
+    return UserError(f"{path} could not be written ({why}): mend that and give the same command again")
 
 
 def _no_space(folder: Path) -> bool:
@@ -144,14 +194,14 @@ def unreadable(path: Path | str, error: OSError) -> UserError:
 
 
 def parse(raw: bytes) -> Any:
-    """The value of a JSON text in UTF-8.
+    """The value of a JSON text in UTF-8, with or without a byte-order mark.
 
     Raises ValueError for what JSON readers differ on, or choke on later: NaN and infinity, integers beyond 64 bits, a name
     that is given twice, nesting without end, NUL and lone surrogates in text.
     """
     hooks: dict[str, Any] = {"parse_int": _integer, "parse_float": _finite} if LARGE.search(raw) else {}
     try:
-        value = json.loads(raw.decode("utf-8"), parse_constant=_finite, object_pairs_hook=_once, **hooks)
+        value = json.loads(raw.decode("utf-8-sig"), parse_constant=_finite, object_pairs_hook=_once, **hooks)
     except RecursionError:
         raise ValueError("nested too deep") from None
     if raw.count(b"[") + raw.count(b"{") > DEEPEST and _depth(value) > DEEPEST:
@@ -354,6 +404,19 @@ def check_file(path: Path, option: str, exists: bool = True) -> Path:
     if not exists:
         check_folder(path.absolute().parent, option)
     return path
+
+
+def as_typed(path: Path) -> Path:
+    """The absolute path of what a person typed, following no link.
+
+    A home may be a link to where only this machine has it. The shell's PWD has the links that Python's own folder has not.
+    """
+    here = Path.cwd()
+    said = Path(os.environ.get("PWD", ""))
+    with contextlib.suppress(OSError):
+        if said.is_absolute() and said.samefile(here):
+            here = said
+    return here / path
 
 
 def path_fault(path: Path | str) -> str | None:

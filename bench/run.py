@@ -12,16 +12,37 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+try:
+    os.getcwd()
+except OSError:
+    print("run.py: the current folder is gone: change to another one", file=sys.stderr)
+    sys.exit(2)
+
+
+def _root() -> Path:
+    """The checkout, by the path that a person typed where links lead there; Python knows the current folder without them."""
+    file, here, typed = Path(__file__), Path.cwd(), Path(os.environ.get("PWD", ""))
+    if typed.is_absolute() and file.is_relative_to(here):
+        file = typed / file.relative_to(here)
+    found = Path(os.path.normpath(file)).parent.parent
+    main = Path(__file__).resolve()
+    same = (found / "bench" / "run.py").exists() and (found / "bench" / "run.py").samefile(main)
+    return found if same else main.parent.parent  # this file may be a link itself
+
+
+ROOT = _root()
 if sys.path[0] != str(ROOT):  # Python puts this file's folder first, where any name could hide a standard module
-    sys.path[:] = [str(ROOT), *(p for p in sys.path if Path(p or ".").resolve() != ROOT / "bench")]
+    inside = (ROOT / "bench").resolve()
+    sys.path[:] = [str(ROOT), *(p for p in sys.path if Path(p or ".").resolve() != inside)]
 
 from bench.command import pages, report  # noqa: E402
 from bench.command.consistency import check_results  # noqa: E402
 from bench.command.options import Options  # noqa: E402
 from bench.command.parse import parse  # noqa: E402
+from bench.command.streams import take_any_text  # noqa: E402
 from bench.command.tables import TABLES  # noqa: E402
 from bench.errors import Interrupted, UserError  # noqa: E402
+from bench.files import AWAY  # noqa: E402
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -30,6 +51,8 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks. Returns the exit status: 0 done, 1 a run or check failed, 2 a person's mistake."""
     try:
+        if arguments is None:
+            take_any_text()
         options = parse(arguments)
         check_results(options)
         if arguments is None and options.trains_here and any(TABLES[name].planner for name in options.table):
@@ -48,6 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `| head` has seen enough; what had to be written was written before it was printed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in AWAY:
+            raise
+        where = error.filename or "the file system"
+        print(f"run.py: {where}: {error.strerror}: mend that and give the same command again", file=sys.stderr)
+        return 2
 
 
 def dispatch(options: Options) -> int:

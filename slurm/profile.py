@@ -9,11 +9,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
-FOLDER = Path(__file__).resolve().parent / "profiles"
+from slurm import sbatch_options
+from slurm.sbatch_options import ProfileError, Value
 
-
-class ProfileError(ValueError):
-    """A profile that cannot be; the text names key, value and what would work."""
+FOLDER = Path(__file__).absolute().parent / "profiles"
 
 
 @dataclass(frozen=True)
@@ -29,11 +28,13 @@ class ClusterProfile:
     tasks_per_node: int = 1
     """Processes of one task on each of its nodes."""
     gpus: int = 1
-    """GPUs of each process; 0 computes on the CPU."""
+    """GPUs of each process; 0 computes on the CPU. A file may say `"a100:1"`."""
+    gpu_type: str | None = None
+    """Type of the GPUs, where the site has several and wants it named."""
     cpus: int = 4
     """Cores of each process, which are also its threads."""
     mem: str = "8G"
-    """Memory on each node, as sbatch writes it."""
+    """Memory on each node, as sbatch writes it; "" asks for none, where a site refuses --mem."""
     time: str = "08:00:00"
     """Time limit, as sbatch writes it. A run that needs longer is requeued and goes on."""
     parallel: int = 64
@@ -44,6 +45,10 @@ class ClusterProfile:
     """How long before its time is up a task is told, so that it can save."""
     setup: tuple[str, ...] = ()
     """Shell lines before the task starts, such as `module load cuda`."""
+    python: str | None = None
+    """Shell words that start Python in a task, such as `apptainer exec net.sif python`; None is the Python of the launch."""
+    sbatch: tuple[tuple[str, Value], ...] = ()
+    """Further options of sbatch by its own names; they win over ours. True is an option without a value."""
 
     def __post_init__(self) -> None:
         for name, least in {
@@ -53,7 +58,8 @@ class ClusterProfile:
                 raise ProfileError(f"{name} {getattr(self, name)} is too few: give {least} or more")
         if minutes(self.time) < 1:
             raise ProfileError(f"time {self.time} is less than a minute, the least that Slurm knows: give 1 or more")
-        megabytes(self.mem)
+        if self.mem:
+            megabytes(self.mem)
 
     @property
     def minutes(self) -> int:
@@ -63,6 +69,14 @@ class ClusterProfile:
     def processes(self) -> int:
         """Processes of one task, over all its nodes."""
         return self.nodes * self.tasks_per_node
+
+    @property
+    def gpus_per_node(self) -> str | None:
+        """What `--gpus-per-node` gets: `4`, `a100:4`, or None where there are none or another option asks for them."""
+        number = self.gpus * self.tasks_per_node
+        if not number or any(value and sbatch_options.asks_for_gpus(name, value) for name, value in self.sbatch):
+            return None
+        return f"{self.gpu_type}:{number}" if self.gpu_type else str(number)
 
 
 @dataclass(frozen=True)
@@ -79,8 +93,25 @@ class Profile:
         Later wins: the field's default, `defaults` of the shape, the file's values for every task, its values for the shape,
         `overrides` of the command line. Raises ProfileError.
         """
-        values = {**defaults, **self.base, **self.shapes.get(name, {}), **overrides}
-        return _build(values, f"profile {self.name}")
+        return self._of(defaults, self.base, self.shapes.get(name, {}), overrides)
+
+    def report(self, overrides: Mapping[str, Any] = {}) -> ClusterProfile:
+        """The resources of the report: few, in the same place in the queue. What [shape.report] says comes last."""
+        few = report_profile(self._of(self.base, overrides))
+        given = self.shapes.get("report", {})
+        again = {key: value for key, value in overrides.items() if key in given and key != "sbatch"}
+        said = sbatch_options.merge(map(sbatch_options.layer, (given, again)))
+        options = {**dict(few.sbatch), **dict(said["sbatch"])}
+        return replace(few, **{**said, "sbatch": tuple(sorted(options.items()))})
+
+    def _of(self, *layers: Mapping[str, Any]) -> ClusterProfile:
+        """Raises ProfileError."""
+        where = f"profile {self.name}"
+        try:
+            return _build(sbatch_options.merge(map(sbatch_options.layer, layers)), where)
+        except ProfileError as error:
+            text = str(error)
+            raise ProfileError(text if text.startswith(where) else f"{where}: {text}") from None
 
 
 def load(name: str, shapes: Collection[str]) -> Profile:
@@ -90,7 +121,7 @@ def load(name: str, shapes: Collection[str]) -> Profile:
     """
     path = Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     try:
-        data = tomllib.loads(path.read_text())
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ProfileError(
             f"{name} cannot be read ({error.strerror}): choose from {', '.join(names())}, or give the path of a .toml file"
@@ -118,17 +149,18 @@ def _build(values: Mapping[str, Any], where: str) -> ClusterProfile:
     known = {f.name for f in fields(ClusterProfile)}
     for key in values:
         if key not in known:
-            raise ProfileError(f"{where}: {key} is no key: choose from {', '.join(sorted(known))}")
-    clean: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+            raise ProfileError(
+                f"{where}: {key} is no key: choose from {', '.join(sorted(known))}; other options of sbatch go under [sbatch]"
+            )
     hints = get_type_hints(ClusterProfile)
-    for key, value in clean.items():
+    for key, value in values.items():
         if not _fits(value, hints[key]):
             wanted = {int: "a whole number", tuple[str, ...]: "a list of shell lines"}.get(hints[key], "text")
             choices = get_args(hints[key]) if key == "preemption" else ()
             wanted = " or ".join(choices) if choices else wanted
             raise ProfileError(f"{where}: {key} {value!r} cannot be: give {wanted}")
     try:
-        return ClusterProfile(**clean)
+        return ClusterProfile(**values)
     except ProfileError as error:
         raise ProfileError(f"{where}: {error}") from None
 
@@ -136,6 +168,8 @@ def _build(values: Mapping[str, Any], where: str) -> ClusterProfile:
 def _fits(value: object, hint: Any) -> bool:
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
+    if hint == tuple[tuple[str, Value], ...]:
+        return True  # slurm/sbatch_options.py has made it
     if hint == tuple[str, ...]:
         return isinstance(value, tuple) and all(isinstance(line, str) for line in value)
     if get_args(hint) and all(isinstance(choice, str) for choice in get_args(hint)):
@@ -145,9 +179,17 @@ def _fits(value: object, hint: Any) -> bool:
 
 def report_profile(profile: ClusterProfile) -> ClusterProfile:
     """The same place in the queue, for half an hour of one core that only reads and writes files."""
-    half_an_hour = str(min(30, profile.minutes))
     return replace(
-        profile, nodes=1, tasks_per_node=1, gpus=0, cpus=1, mem="2G", time=half_an_hour, parallel=1, constraint=None
+        profile,
+        nodes=1,
+        tasks_per_node=1,
+        gpus=0,
+        cpus=1,
+        mem="2G" if profile.mem else "",
+        time=str(min(30, profile.minutes)),
+        parallel=1,
+        constraint=None,
+        sbatch=tuple((name, value) for name, value in profile.sbatch if name in sbatch_options.WHO_AND_WHERE),
     )
 
 

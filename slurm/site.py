@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import getpass
 import re
-import shutil
-import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from slurm.profile import ClusterProfile, ProfileError, megabytes, minutes
+from slurm.profile import ClusterProfile, megabytes, minutes
+from slurm.programs import NoSlurm, call
+from slurm.sbatch_options import ProfileError
 
-SECONDS = 30
 MAX_ARRAY_SIZE = 1001
 """Slurm's own default."""
-
-
-class NoSlurm(Exception):
-    """There is no Slurm on this machine, it does not answer, or it refuses; the text says which."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +39,7 @@ class Partition:
 class Site:
     cluster: str
     max_array_size: int
-    """The number of tasks that one array may have."""
+    """The number of tasks that one array may have; 1 where the site has switched arrays off."""
     accounting: bool
     """Whether sacct can be asked about jobs that squeue has forgotten."""
     partitions: tuple[Partition, ...]
@@ -56,23 +51,15 @@ def ask() -> Site:
     lines = call("sinfo", "--noheader", "--exact", "--format=%P|%a|%l|%c|%m|%G|%f").splitlines()
     return Site(
         cluster=config.get("ClusterName", "?"),
-        max_array_size=int(config.get("MaxArraySize", MAX_ARRAY_SIZE)),
-        accounting="none" not in config.get("AccountingStorageType", "none"),
+        max_array_size=max(1, int(config.get("MaxArraySize", MAX_ARRAY_SIZE))),
+        accounting=has_accounting(config.get("AccountingStorageType", "")),
         partitions=tuple(read_partitions(lines)),
     )
 
 
-def call(program: str, *arguments: str) -> str:
-    """What one of Slurm's commands prints. Raises NoSlurm where it is missing, fails, or does not answer in time."""
-    if shutil.which(program) is None:
-        raise NoSlurm(f"there is no {program} on this machine's path")
-    try:
-        done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=SECONDS)
-    except subprocess.TimeoutExpired as error:
-        raise NoSlurm(f"{program} did not answer within {SECONDS} s") from error
-    if done.returncode:
-        raise NoSlurm(" ".join((done.stderr or done.stdout).split()) or f"{program} ended with {done.returncode}")
-    return done.stdout
+def has_accounting(storage: str) -> bool:
+    """Whether AccountingStorageType names a database; for none 22.05 says `accounting_storage/none`, 24.11 `(null)`."""
+    return storage.partition("/")[2] not in ("", "none")
 
 
 def read_partitions(lines: Iterable[str]) -> list[Partition]:
@@ -82,29 +69,49 @@ def read_partitions(lines: Iterable[str]) -> list[Partition]:
     for line in lines:
         name, avail, limit, cpus, memory, gres, features = line.split("|")
         default, name = name.endswith("*"), name.rstrip("*")
-        head[name] = default, avail == "up", None if limit in ("infinite", "n/a") else minutes(limit)
+        head[name] = default, avail == "up", _limit(limit)
         kind = NodeKind(_number(cpus), _number(memory), gpus_of(gres), frozenset(features.split(",")))
         kinds.setdefault(name, []).append(kind)
     return [Partition(name, *head[name], tuple(found)) for name, found in kinds.items()]
 
 
 def gpus_of(gres: str) -> int:
-    """GPUs of a node by its generic resources: `gpu:a100:4(S:0-1),gpu:t4:1` has 5."""
-    return sum(int(n or 1) for n in re.findall(r"\bgpu(?::[A-Za-z][^:(,]*)?(?::(\d+))?", gres))
+    """GPUs of a node by its generic resources: `gpu:2080ti:4(S:0-1),gpu:1g.5gb:7` has 11."""
+    entries = [entry.split(":") for entry in re.sub(r"\([^)]*\)", "", gres).split(",")]
+    return sum(
+        _number(words[-1]) if len(words) > 1 and words[-1].isdigit() else 1 for words in entries if words[0] == "gpu"
+    )
+
+
+def _limit(text: str) -> int | None:
+    """Minutes of a partition's time limit; None for `infinite`, and for what is no time."""
+    try:
+        return minutes(text)
+    except ProfileError:
+        return None
 
 
 def _number(text: str) -> int:
-    return int(re.match(r"\d+", text)[0])  # type: ignore[index]  # `8+` where nodes of a line differ
+    """`8+`, where nodes of a line differ, is 8."""
+    found = re.match(r"\d+", text)
+    return int(found[0]) if found else 0
 
 
-def check(profile: ClusterProfile, site: Site) -> None:
-    """Raise ProfileError, naming value and choices, where no node of the partition could ever run such a task."""
-    partition = _partition(profile, site)
-    if not partition.up:
-        raise ProfileError(f"partition {partition.name} is down: choose from {_names(site.partitions)}")
-    _check_time(profile, partition)
-    _check_nodes(profile, partition, site)
-    _check_account(profile, site)
+def objection(profile: ClusterProfile, site: Site) -> str | None:
+    """Why no node that sinfo shows could ever run such a task, naming value and choices; None where one could.
+
+    sbatch decides: a site may hide partitions, route jobs by a plug-in, or have more than sinfo tells.
+    """
+    try:
+        for partition in _partitions(profile, site):
+            if not partition.up:
+                raise ProfileError(f"partition {partition.name} is down: choose from {_names(site.partitions)}")
+            _check_time(profile, partition)
+            _check_nodes(profile, partition, site)
+        _check_account(profile, site)
+    except ProfileError as error:
+        return str(error)
+    return None
 
 
 def _check_time(profile: ClusterProfile, partition: Partition) -> None:
@@ -122,7 +129,7 @@ def _check_nodes(profile: ClusterProfile, partition: Partition, site: Site) -> N
     needs = {
         "gpus": (profile.gpus * profile.tasks_per_node, max(kind.gpus for kind in kinds)),
         "cpus": (profile.cpus * profile.tasks_per_node, max(kind.cpus for kind in kinds)),
-        "mem": (megabytes(profile.mem), max(kind.memory_mb for kind in kinds)),
+        "mem": (megabytes(profile.mem or "0"), max(kind.memory_mb for kind in kinds)),
     }
     for key, (wanted, offered) in needs.items():
         if wanted > offered:
@@ -149,13 +156,18 @@ def _with_constraint(profile: ClusterProfile, partition: Partition) -> tuple[Nod
     return kinds
 
 
-def _partition(profile: ClusterProfile, site: Site) -> Partition:
-    for partition in site.partitions:
-        if partition.name == profile.partition or (profile.partition is None and partition.default):
-            return partition
+def _partitions(profile: ClusterProfile, site: Site) -> list[Partition]:
+    """The partitions that are asked for: one, several as in `debug,low`, or the default one."""
+    by_name = {partition.name: partition for partition in site.partitions}
     if profile.partition is None:
-        raise ProfileError(f"this cluster has no default partition: choose from {_names(site.partitions)}")
-    raise ProfileError(f"partition {profile.partition} is not on {site.cluster}: choose from {_names(site.partitions)}")
+        default = [partition for partition in site.partitions if partition.default]
+        if not default:
+            raise ProfileError(f"{site.cluster} shows no default partition: choose from {_names(site.partitions)}")
+        return default
+    for name in profile.partition.split(","):
+        if name not in by_name:
+            raise ProfileError(f"partition {name} is not on {site.cluster}: choose from {_names(site.partitions)}")
+    return [by_name[name] for name in profile.partition.split(",")]
 
 
 def _check_account(profile: ClusterProfile, site: Site) -> None:
@@ -174,7 +186,7 @@ def _check_account(profile: ClusterProfile, site: Site) -> None:
         return  # sbatch will judge
     accounts, qos = {row[0] for row in rows}, {name for row in rows for name in row[1].split(",") if name}
     for key, value, choices in (("account", profile.account, accounts), ("qos", profile.qos, qos)):
-        if value is not None and choices and value not in choices:
+        if value is not None and choices and value.lower() not in {choice.lower() for choice in choices}:
             raise ProfileError(
                 f"{key} {value} is not yours on {site.cluster}: choose from {', '.join(sorted(choices))}"
             )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import getpass
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from slurm.site import NoSlurm, call
+from slurm.programs import NoSlurm, call
 
 ACTIVE = frozenset(
     {
@@ -44,6 +45,10 @@ STUCK = {
 }
 """Reasons for which a queued task does not start by itself, however long one waits."""
 
+QUEUE = "%F|%K|%T|%N|%r|%k"
+ACCOUNTING = "JobID,State,NodeList,ExitCode"
+NO_NODE = frozenset({"None assigned", "(null)", "N/A", "Unknown", "None"})
+
 
 @dataclass(frozen=True)
 class TaskState:
@@ -78,15 +83,19 @@ def of_queue() -> dict[tuple[str, int], TaskState]:
 
     Tasks are told by their comment, not by their job id, since ids start again when a cluster is rebuilt. Raises NoSlurm.
     """
-    text = call(
-        "squeue", "--noheader", "--array", "--states=all", f"--user={getpass.getuser()}", "--format=%F|%K|%T|%N|%r|%k"
+    return read_queue(
+        call("squeue", "--noheader", "--array", "--states=all", f"--user={getpass.getuser()}", f"--format={QUEUE}")
     )
+
+
+def read_queue(text: str) -> dict[tuple[str, int], TaskState]:
+    """The same out of what squeue printed in the format QUEUE."""
     found = {}
     for line in text.splitlines():
         job, index, state, node, reason, comment = line.split("|", maxsplit=5)
         number = int(index) if index.isdigit() else 0
         job_id = f"{job}_{index}" if index.isdigit() else job
-        found[comment, number] = TaskState(job_id, state, node, reason)
+        found[comment.rpartition(" ")[2], number] = TaskState(job_id, state, named(node), reason)
     return found
 
 
@@ -100,28 +109,41 @@ def of_accounting(job_ids: Collection[str], since: str) -> dict[tuple[str, int],
     try:
         text = call(
             "sacct", "--noheader", "--parsable2", "--allocations", f"--starttime={since}",
-            f"--jobs={','.join(sorted(job_ids))}", "--format=JobID,State,NodeList,ExitCode",
+            f"--jobs={','.join(sorted(job_ids))}", f"--format={ACCOUNTING}",
         )  # fmt: skip
     except NoSlurm:
         return {}
+    return read_accounting(text)
+
+
+def read_accounting(text: str) -> dict[tuple[str, int], TaskState]:
+    """The same out of what sacct printed in the format ACCOUNTING."""
     found: dict[tuple[str, int], TaskState] = {}
     for line in text.splitlines():
         job_id, state, node, code = line.split("|")
         job, _, index = job_id.partition("_")
-        word = state.split(" ")[0]  # `CANCELLED by 1000`
+        word = state.split(" ")[0].rstrip("+")  # `CANCELLED by 1000`; `CANCELLED+` where a site cuts columns
         for number in indices(index):
             if "[" not in index:
-                found[job, number] = TaskState(job_id, word, node, code)
+                found[job, number] = TaskState(job_id, word, named(node), code)
             elif word not in ACTIVE:  # tasks that ended together before they began; one that began has its own line
                 found.setdefault((job, number), TaskState(f"{job}_{number}", word, "", code))
     return found
 
 
+def named(node: str) -> str:
+    """The node, or nothing: Slurm has several words for none."""
+    return "" if node in NO_NODE else node
+
+
 def indices(text: str) -> list[int]:
-    """The indices in what Slurm writes after a job's id: `` is 0, `7`, `[1-3,8%2]`, `[0-8:4]`."""
+    """The indices in what Slurm writes after a job's id: `` is 0, `7`, `[1-3,8%2]`, `[0-8:4]`.
+
+    A long list is cut by Slurm, as `[1,3,5,...]`: of what follows the cut nothing is known.
+    """
     found: list[int] = []
     for part in text.strip("[]").split("%")[0].split(","):
-        first, _, rest = part.partition("-")
-        last, _, step = rest.partition(":")
-        found += range(int(first or 0), int(last or first or 0) + 1, int(step or 1))
+        if match := re.fullmatch(r"(\d*)(?:-(\d+)(?::(\d+))?)?", part):
+            first, last, step = match.groups()
+            found += range(int(first or 0), int(last or first or 0) + 1, int(step or 1))
     return found

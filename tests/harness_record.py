@@ -116,6 +116,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         print("\n" + "\n  ".join([said or "the check of throughput failed:", *lines]))
         if lines:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    asked = [name for name in ("--against", "--speeds", "--publish") if session.config.getoption(name)]
+    measured = [key for key in (SPEEDS, FIGURES, OVERHEADS, WAYS) if key in session.config.stash]
+    if asked and not measured and exitstatus == 0 and not session.config.option.collectonly:
+        print(f"\n{', '.join(asked)}: nothing was measured; run without PYTEST_ADDOPTS and --benchmark-skip")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if session.config.getoption("--publish") and exitstatus == 0:
         if FIGURES in session.config.stash:
             harness.save(MEASURED / "harness.json", session.config.stash[FIGURES])

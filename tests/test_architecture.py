@@ -186,7 +186,7 @@ def test_the_command_answers_before_anything_heavy_is_imported(arguments: list[s
 
 
 def test_the_training_path_imports_only_what_it_uses() -> None:
-    """A machine that only trains needs torch, numpy and filelock, and nothing that draws, counts or submits."""
+    """A machine that only trains needs torch and numpy, and nothing that draws, counts or submits."""
     modules = imported_by(
         "from bench.compute import job\nfrom bench.images import memory\nfrom bench.training import loop"
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from bench.runs.spec import RunSpec
 from bench.studies import cifar_depth
 from bench.training.source import Source
 from models.arch import Arch, parse_arch
-from slurm import profile, states
+from slurm import array, profile, site, states
 
 
 def write(folder: Path, text: str) -> str:
@@ -34,10 +35,15 @@ def write(folder: Path, text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("gpu = 1", "gpu is no key: choose from account, constraint, cpus, gpus, mem, nodes, parallel, partition, preemption"),
+        ("gpu = 1", "gpu is no key: choose from account, constraint, cpus, gpu_type, gpus, mem, nodes, parallel, partition"),
         ("[shape.huge]\ngpus = 1", "[shape.huge] is no shape: choose from cifar, deep, imagenet, report"),
         ("[shape.deep]\ncpu = 1", "cpu is no key"),
-        ("gpus = '1'", "gpus '1' cannot be: give a whole number"),
+        ("gpus = 1.5", "gpus 1.5 cannot be: give a whole number"),
+        ("gpus = 'a100:many'", "gpus 'a100:many': must be a whole number, or TYPE:NUMBER such as a100:1"),
+        ("sbatch = 'hint=x'", "sbatch 'hint=x': must be a table of sbatch's options"),
+        ("[sbatch]\narray = '1-3'", "array of sbatch is set by the harness: runs are grouped by the harness"),
+        ("[sbatch]\ngres = ['gpu:1']", "gres ['gpu:1']: must be one line of text, a number, true or false"),
+        ("[sbatch]\ncpus-per-task = 'few'", "cpus 'few': must be a whole number"),
         ("gpus = true", "gpus True cannot be: give a whole number"),
         ("cpus = 0", "cpus 0 is too few: give 1 or more"),
         ("time = '00:00:00'", "time 00:00:00 is less than a minute"),
@@ -55,12 +61,111 @@ def test_a_mistake_in_a_profile_is_named(tmp_path: Path, text: str, message: str
     assert "\n" not in str(error.value)
 
 
+PROFILES = {
+    "accounts": "--account=my-account --mail-type=END,FAIL --partition=gpu",
+    "apptainer": "--gpus-per-node=1 --mem=32G",
+    "condo": "--partition=owners,gpu --requeue",
+    "cpu": "--mem=3G",
+    "default": "--gpus-per-node=1 --mem=8G --time=480",
+    "no_mem": "--cpus-per-task=12 --gpus-per-node=1",
+    "qos": "--constraint=a100 --hint=nomultithread --qos=gpu-short",
+    "typed_gpus": "--gpus-per-node=a100:1 --mem=32G",
+}
+"""Profile -> some options of the array of a small net."""
+
+
+def directives(chosen: profile.Profile, overrides: dict[str, object]) -> list[str]:
+    """The options of sbatch of an array with one run."""
+    (planned,) = launch.arrange([spec("resnet-20-A")], chosen, overrides, pack=1, limit=10)
+    return array.directives(launch.preview(planned, Path("results")))
+
+
 def test_every_profile_of_the_project_is_whole() -> None:
-    assert profile.names() == ["cpu", "default"]
-    for name in profile.names():
+    assert profile.names() == sorted(PROFILES)
+    for name, expected in PROFILES.items():
         chosen = launch.load_profile(name)
         for shape in launch.SHAPES:
             launch.resolve(chosen, shape, {})
+        found = directives(chosen, {})
+        assert set(expected.split()) <= set(found)
+        assert not any(option.startswith("--wckey") for option in found)
+        assert any(option.startswith("--mem=") for option in found) == (name not in ("no_mem", "qos"))
+    assert launch.load_profile("condo").report().partition == "gpu"
+    assert dict(launch.load_profile("accounts").report().sbatch) == {"mail-type": "END,FAIL"}
+    (planned,) = launch.arrange([spec("resnet-20-A")], launch.load_profile("apptainer"), {}, pack=1, limit=10)
+    assert '"$IMAGE" python -u -m submitit' in array.script(launch.preview(planned, Path("results")))
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "has", "has_not"),
+    [
+        ("gpus = 'a100:1'", {}, ["--gpus-per-node=a100:1", "--mem=8G"], []),
+        ("gpus = 'a100:1'", {"gpus": "2"}, ["--gpus-per-node=a100:2"], []),
+        ("gpus = '2080ti'", {}, ["--gpus-per-node=2080ti:1"], []),
+        ("gres = 'gpu:a100:1'", {}, ["--gres=gpu:a100:1"], ["--gpus-per-node"]),
+        ("gres = 'gpu:a100:1'", {"gpus": "0"}, [], ["--gpus-per-node", "--gres"]),
+        ("gres = 'lscratch:100'", {}, ["--gres=lscratch:100", "--gpus-per-node=1"], []),
+        ("mem_per_cpu = '4G'", {}, ["--mem-per-cpu=4G"], ["--mem="]),
+        ("mem_per_cpu = '4G'", {"mem": "9G"}, ["--mem=9G"], ["--mem-per-cpu"]),
+        ("mem = ''\nhint = 'nomultithread'", {}, ["--hint=nomultithread"], ["--mem"]),
+        ("", {"sbatch": {"mem": ""}}, [], ["--mem"]),
+        ("[sbatch]\nexclusive = true\nlicenses = 'a:1'", {}, ["--exclusive", "--licenses=a:1"], []),
+        ("[sbatch]\nexclusive = true", {"sbatch": {"exclusive": False}}, [], ["--exclusive"]),
+        ("[sbatch]\nwckey = 'w'\ncomment = 'for a course'", {}, ["--wckey=w", "--comment='for a course STAMP'"], []),
+        ("cpus = 3", {"sbatch": {"cpus-per-task": "5"}}, ["--cpus-per-task=5"], ["--cpus-per-task=3"]),
+        ("[sbatch]\nmail_user = 'me@example.org'", {}, ["--mail-user=me@example.org"], []),
+        ("[sbatch]\nreservation = 'r'\n[shape.cifar.sbatch]\nreservation = 's'", {}, ["--reservation=s"], []),
+    ],
+)  # fmt: skip
+def test_any_option_of_sbatch_can_be_given_and_has_the_last_word(
+    tmp_path: Path, text: str, overrides: dict[str, object], has: list[str], has_not: list[str]
+) -> None:
+    found = directives(launch.load_profile(write(tmp_path, text)), overrides)
+    assert set(has) <= set(found)
+    assert [option for option in found if option.startswith(tuple(has_not))] == []
+
+
+def test_the_report_takes_over_the_place_and_not_the_gpus(tmp_path: Path) -> None:
+    """What [shape.report] says comes last: at some sites only jobs with a GPU are taken."""
+    text = "gres = 'gpu:4'\nwckey = 'w'\nmem = ''\n[shape.report]\ncpus = 2\n[shape.report.sbatch]\nhint = 'x'"
+    found = launch.load_profile(write(tmp_path, text)).report({"sbatch": {"exclusive": True, "reservation": "r"}})
+    assert dict(found.sbatch) == {"hint": "x", "reservation": "r", "wckey": "w"}
+    assert (found.gpus, found.cpus, found.mem, found.minutes) == (0, 2, "", 30)
+
+
+@pytest.mark.parametrize(
+    ("gres", "gpus"),
+    [
+        ("(null)", 0), ("gpu", 1), ("gpu:2", 2), ("gpu:a100:4(S:0-1),gpu:t4:1", 5), ("gpu:2080ti:4(S:0-1)", 4),
+        ("gpu:1g.5gb:7(S:0),gpu:a100_3g.20gb:2(S:1,3)", 9), ("lscratch:900,gpu:8", 8), ("gpu:a100", 1), ("shard:16", 0),
+    ],
+)  # fmt: skip
+def test_gpus_are_counted_whatever_their_type_is_called(gres: str, gpus: int) -> None:
+    assert site.gpus_of(gres) == gpus
+
+
+SINFO = """normal|up|2-00:00:00|64|515000|(null)|skl,hdr
+gpu|up|1-00:00:00|64|515000|gpu:a100:4(S:0-1)|a100,80g
+down|inact|odd|64+|515000+|gpu:2080ti:4(S:0-1)|x"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({}, "big shows no default partition: choose from normal, gpu, down"),
+        ({"partition": "gpu"}, None),
+        ({"partition": "gpu,normal", "gpus": 0}, None),
+        ({"partition": "gpu,normal"}, "nodes of partition normal have 0 at most; partitions with GPUs: gpu, down"),
+        ({"partition": "gpu,owners"}, "partition owners is not on big: choose from normal, gpu, down"),
+        ({"partition": "down"}, "partition down is down"),
+        ({"partition": "gpu", "mem": ""}, None),
+        ({"partition": "gpu", "gpus": 5}, "gpus 5 makes 5 on a node; nodes of partition gpu have 4 at most"),
+    ],
+)
+def test_what_sinfo_shows_is_explained(asked: dict[str, Any], said: str | None) -> None:
+    big = site.Site("big", 1001, False, tuple(site.read_partitions(SINFO.splitlines())))
+    found = site.objection(profile.ClusterProfile(**asked), big)
+    assert found is None if said is None else said in str(found)
 
 
 def test_the_command_line_wins_over_the_shape_and_the_shape_over_the_file(tmp_path: Path) -> None:

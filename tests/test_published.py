@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean, stdev
 
 import pytest
 
+from bench.errors import UserError
 from bench.report.sections import third_party as third_party_rows
 from bench.report.tables import third_party
 from bench.studies import cifar_depth, complexity
@@ -64,6 +67,10 @@ def test_every_id_of_the_complexity_study_exists() -> None:
         assert published.load()[id_].statistic == "exact"
 
 
+ADDED = ("AmroAbujabal/resnet-cifar-repro : README.md, results.csv, src/data.py",)
+"""Sources that the list at hand does not have."""
+
+
 def test_what_others_report_is_what_they_report(shared: Path) -> None:
     """Number for number, with the protocol; a row of the source that lists several has a row here for each."""
     theirs = [
@@ -75,8 +82,52 @@ def test_what_others_report_is_what_they_report(shared: Path) -> None:
     ours = [
         (number.source, number.quantity, float(number.value), number.protocol) for number in third_party_rows.load()
     ]
+    ours = [each for each in ours if each[0] not in ADDED]
     assert sorted(each[:3] for each in ours) == sorted(each[:3] for each in theirs)
     assert {(each[0], each[3]) for each in ours} == {(each[0], each[3]) for each in theirs if each[3] != "same"}
+
+
+def test_seeds_of_one_recipe_have_a_row_each() -> None:
+    """Their README prints means and deviations of these seeds."""
+    for net, mean, spread in (("ResNet-20", 8.39, 0.31), ("ResNet-56", 7.45, 0.69)):
+        seeds = [n.error for n in third_party_rows.load() if n.net == net and n.source in ADDED]
+        assert len(seeds) == 3
+        assert (fmean(seeds), stdev(seeds)) == pytest.approx((mean, spread), abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, None),
+        ({"value": "8.39 %"}, "line 3: value is '8.39 %'; expected percent, 0 to 100"),
+        ({"value": "nan"}, "line 3: value is 'nan'; expected percent"),
+        ({"spread": "+-0.3"}, "line 3: spread is '+-0.3'; expected points"),
+        (
+            {"paper": "T6/ResNet-21/test_error"},
+            "line 3: paper is 'T6/ResNet-21/test_error'; expected an id of paper.csv",
+        ),
+        ({"net": "ResNet"}, "line 3: net is 'ResNet'; expected a name and a depth"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_bad_field_is_named_with_its_line(
+    change: dict[str, str], said: str | None, encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With and without the mark that spreadsheets write at the beginning."""
+    published.load()
+    good = asdict(third_party_rows.load()[0])
+    with (tmp_path / "third_party.csv").open("w", newline="", encoding=encoding) as file:
+        writer = csv.DictWriter(file, list(good))
+        writer.writeheader()
+        writer.writerows([good, good | change])
+    monkeypatch.setattr(published, "FOLDER", tmp_path)
+    read = third_party_rows.load.__wrapped__
+    if said is None:
+        assert [asdict(row) for row in read()] == [good, good]
+        return
+    with pytest.raises(UserError) as caught:
+        read()
+    assert said in str(caught.value)
 
 
 def test_others_stand_beside_the_number_that_they_answer() -> None:

@@ -25,6 +25,7 @@ def provenance(table: Table, net: str) -> dict[str, object]:
     return json.loads(path.read_text())
 
 
+@pytest.mark.newer
 def test_a_table_is_there_in_the_morning(table: Tables) -> None:
     """An array of a real table, from another folder and into a path with spaces, and the report that waits for it.
 
@@ -47,6 +48,7 @@ def test_a_table_is_there_in_the_morning(table: Tables) -> None:
     assert "all 2 runs have a result" in study("--cluster", "slurm", "--profile", "cpu").stdout
 
 
+@pytest.mark.newer
 def test_nothing_is_sent_twice_and_arrays_fit_the_site(table: Tables) -> None:
     """More runs than MaxArraySize make two arrays; a second launch, and one with more seeds, send only what is missing."""
     study = table("--only", "resnet-8-A")

@@ -83,6 +83,7 @@ def facts_of(results: Path) -> dict[str, object]:
     return json.loads((folder_of(results) / "provenance.json").read_text())
 
 
+@pytest.mark.newer
 def test_a_preempted_run_goes_on_to_the_same_bits(table: Tables, uninterrupted: Path) -> None:
     """A job of higher priority takes the nodes, n3 left to the long run; the run saves in time, and goes on."""
     study = table(*A_WHILE)
@@ -155,6 +156,7 @@ def test_a_killed_process_is_reported(table: Tables) -> None:
     assert re.match(r"failed   (FAILED|NODE_FAIL)", next(iter(study.status().values())))
 
 
+@pytest.mark.newer
 def test_a_run_that_needs_several_time_limits_is_done_in_the_end(long_run: Table) -> None:
     """Told 20 s before each limit of a minute, it saves and is requeued, at least twice, until it is done."""
     long_run.site.wait("two time limits", lambda: stops(long_run) >= 2)

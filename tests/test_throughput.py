@@ -354,6 +354,18 @@ def test_what_is_timed_is_kept_and_held_against_what_was(tmp_path: Path) -> None
     assert found.session.ceilings.flops.keys() == {"fp32", "bf16"}
 
 
+def test_a_check_that_measured_nothing_fails(tmp_path: Path) -> None:
+    """A person's PYTEST_ADDOPTS skips all that is timed, and pytest itself is content."""
+    before = tmp_path / "before.json"
+    records.save(before, [machine(50.0, 0.01, setting=Setting("resnet-8-A", "eager"))])
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "tests/throughput", "--nets", "resnet-8-A", "--against", str(before)],
+        cwd=ROOT, env=os.environ | {"PYTEST_ADDOPTS": "--benchmark-skip"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "--against: nothing was measured; run without PYTEST_ADDOPTS and --benchmark-skip" in done.stdout
+
+
 def test_the_table_says_what_it_would_run(command: Command) -> None:
     done = command("--table", "throughput", "--only", "resnet-20-A", "--execution", "compiled", "--dry-run")
     assert "-m pytest tests/throughput" in done.stdout

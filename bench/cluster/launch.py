@@ -20,8 +20,10 @@ from bench.training.source import Source
 from models.arch import Arch
 from slurm import array, profile, site
 from slurm.array import Array
-from slurm.profile import ClusterProfile, Profile, ProfileError
-from slurm.site import NoSlurm, Site
+from slurm.profile import ClusterProfile, Profile
+from slurm.programs import NoSlurm
+from slurm.sbatch_options import ProfileError
+from slurm.site import Site
 
 SHAPES = ("cifar", "deep", "imagenet", "report")
 """Resource shapes. What a task of each needs beyond others stands in the profile `default`; any profile overrides it."""
@@ -92,13 +94,37 @@ def resolve(chosen: Profile, shape: str, overrides: Mapping[str, Any]) -> Cluste
         raise UserError(f"--cluster slurm: {error}") from error
 
 
-def check(planned: Sequence[Planned], cluster: Site) -> None:
-    """Raise UserError where the cluster could never start one of the arrays."""
+def report_resources(chosen: Profile, overrides: Mapping[str, Any]) -> ClusterProfile:
+    """The resources of the report. Raises UserError."""
+    try:
+        return chosen.report(overrides)
+    except ProfileError as error:
+        raise UserError(f"--cluster slurm: {error}") from error
+
+
+def check(planned: Sequence[Planned], cluster: Site, results: Path) -> list[str]:
+    """Raise UserError where sbatch would refuse one of the arrays.
+
+    sbatch is asked about what sinfo does not show. Returns a line for each thing that looks wrong and that sbatch takes.
+    """
+    notes: dict[str, None] = {}
+    asked: list[ClusterProfile] = []
     for each in planned:
+        if each.profile in asked:
+            continue
+        asked.append(each.profile)
+        said = site.objection(each.profile, cluster)
+        if said is None and not each.profile.sbatch and each.profile.gpu_type is None:
+            continue
         try:
-            site.check(each.profile, cluster)
-        except ProfileError as error:
-            raise UserError(f"--cluster slurm: {error}") from error
+            refused = array.refusal(preview(each, results))
+        except NoSlurm as error:
+            raise UserError(f"--cluster slurm: {error}: use --cluster local, or mend that and give it again") from error
+        if refused:
+            raise UserError(f"--cluster slurm: {f'{said} (sbatch: {refused})' if said else f'sbatch: {refused}'}")
+        if said:
+            notes[f"note: {said}; sbatch takes it"] = None
+    return list(notes)
 
 
 def describe(planned: Sequence[Planned], estimator: Estimator, results: Path) -> list[str]:

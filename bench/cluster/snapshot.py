@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
-import tempfile
 from pathlib import Path
 
 from bench.files import write_json
@@ -29,8 +29,8 @@ def take(results: Path) -> Path:
     if folder.exists():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    copy = Path(tempfile.mkdtemp(dir=folder.parent, prefix="."))
-    copy.chmod(0o755)
+    copy = folder.parent / f".{secrets.token_hex(4)}"  # not of tempfile, whose folders nobody else may read
+    copy.mkdir()
     for name in files:
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(provenance.ROOT / name, copy / name)
@@ -47,6 +47,7 @@ def _files() -> set[str]:
     for part in PARTS:
         path = provenance.ROOT / part
         for file in [path] if path.is_file() else path.rglob("*"):
-            if file.is_file() and "__pycache__" not in file.parts:
+            passing = "__pycache__" in file.parts or ".import" in file.parts or file.name.startswith(".lock")
+            if file.is_file() and not passing:
                 found.add(str(file.relative_to(provenance.ROOT)))
     return found

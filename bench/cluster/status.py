@@ -17,7 +17,7 @@ from bench.files import read_json
 from bench.runs.folder import RunFolder
 from bench.runs.spec import Spec
 from slurm import states
-from slurm.site import NoSlurm
+from slurm.programs import NoSlurm
 from slurm.states import TaskState
 
 State = Literal["done", "running", "queued", "stopped", "failed", "lost", "new", "unknown"]

@@ -16,6 +16,7 @@ from bench.compute.heartbeat import Attempt
 from bench.compute.side_by_side import SCHEDULER, Outcome, Place, Supervisor, listening, run_in_turn, share_a_process
 from bench.runs.folder import RunFolder
 from bench.runs.spec import Spec
+from slurm.programs import NoSlurm, call
 
 
 class TaskFailed(Exception):
@@ -132,13 +133,16 @@ def _go_on_later(task: Work, asked: Collection[int], before: object) -> None:
         raise TaskFailed('its time is up, and the profile says preemption = "stop": send it again to go on')
     if _saved(task) == before:
         raise TaskFailed("no iteration was completed before the time was up: give more --time")
-    command = ["scontrol", "requeue", os.environ["SLURM_JOB_ID"]]
+    said = ""
     for _ in range(5):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        if done.returncode == 0:
+        try:
+            call("scontrol", "requeue", os.environ["SLURM_JOB_ID"])
+        except NoSlurm as error:
+            said = str(error)
+            time.sleep(2)
+        else:
             sys.exit(128 + signal.SIGUSR2)
-        time.sleep(2)
-    raise TaskFailed(f"saved, but could not be requeued ({done.stderr.strip()}): send it again to go on")
+    raise TaskFailed(f"saved, but could not be requeued ({said}): send it again to go on")
 
 
 def report(arguments: Sequence[str]) -> None:

@@ -39,7 +39,7 @@ def check(options: Options) -> int:
         lines += _strays(options.tables, {str(path) for path in written}, options.table)
     if "cifar_depth" in options.table:
         for document, text in pages.documents(pages.MEASURED).items():
-            lines += _text_differs(document, text, document.read_text())
+            lines += _text_differs(document, text, document.read_text(encoding="utf-8"))
     return _say("what is committed is not what tables/measured gives", lines)
 
 

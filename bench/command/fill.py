@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bench.command import hours, pages, plan
 from bench.command.data import look_for
 from bench.files import write_probe
+from bench.runs import provenance
 from bench.runs.finished import without_damaged
 from bench.runs.folder import RunFolder
 from bench.runs.spec import RunSpec, Spec
@@ -86,6 +88,8 @@ def _send(table: Table, specs: Sequence[Spec], options: Options) -> int:
     if not missing:
         print(f"all {len(specs)} runs have a result in {options.results}; --force runs them again")
         return 0
+    if reason := provenance.unknown_commit():
+        print(f"run.py: warning: commit unknown: {reason}", file=sys.stderr)
     if options.cluster == "slurm":
         from bench.command import slurm as console
 

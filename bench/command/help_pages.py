@@ -49,7 +49,7 @@ def version() -> str:
     """Version of the project and commit of the checkout."""
     import tomllib
 
-    project = tomllib.loads((provenance.ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((provenance.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     code = provenance.code()
     commit = (code["commit"] or "unknown")[:10] + (" and changes" if code["patch"] else "")
     return f"{project['name']} {project['version']}, commit {commit}"

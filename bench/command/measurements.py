@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench.command import hours, pages, plan
 from bench.errors import UserError
-from bench.files import write_probe
+from bench.files import as_typed, write_probe
 from bench.runs import provenance
 from bench.runs.spec import Spec
 
@@ -97,7 +98,7 @@ def claims(table: Table, options: Options) -> int:
 
 def throughput(table: Table, options: Options) -> int:
     """Time the nets on this machine, and write the page of all machines that were timed. Returns the exit status."""
-    kept, committed = options.results.resolve() / "throughput.json", pages.MEASURED / "throughput.json"
+    kept, committed = as_typed(options.results) / "throughput.json", pages.MEASURED / "throughput.json"
     if options.dry_run:
         print("throughput runs " + shlex.join(_timing(options, kept)))
         return 0
@@ -108,7 +109,8 @@ def throughput(table: Table, options: Options) -> int:
     if not options.report:
         write_probe(options.results)
         write_probe(options.tables, "--tables")
-        status = subprocess.run(_timing(options, kept), cwd=provenance.ROOT).returncode
+        clean = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+        status = subprocess.run(_timing(options, kept), cwd=provenance.ROOT, env=clean).returncode
     machines = records.load_all(committed, kept)  # what has been timed is kept, also where something failed later
     if options.publish and not status:
         records.save(committed, machines)
@@ -121,7 +123,7 @@ def _timing(options: Options, kept: Path) -> list[str]:
     from bench.measure.speed import settings
 
     settings.select(None if options.dry_run else settings.kind(), options.only, options.execution)
-    words = ["--speeds", str(kept), "--data", str(options.data.resolve())]
+    words = ["--speeds", str(kept), "--data", str(as_typed(options.data))]
     words += ["--nets", options.only] if options.only else []
     words += ["--execution", options.execution] if options.execution != "auto" else []
     return [sys.executable, "-m", "pytest", "tests/throughput", *words]

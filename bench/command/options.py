@@ -11,10 +11,12 @@ from typing import Any, Literal, get_args
 
 from bench.command import values
 from bench.command.values import Choice, Whole
+from bench.files import as_typed
 from bench.runs.provenance import ROOT
 from bench.runs.spec import Dataset, Execution, Schedule, Selection
 from bench.studies.seeds import ONE, Seeds
 from bench.training.source import Source
+from slurm import sbatch_options
 
 Cluster = Literal["local", "slurm"]
 Page = Literal["everyday", "more", "slurm", "old"]
@@ -59,7 +61,7 @@ class SlurmOptions:
     constraint: str | None = slurm_option("feature that the nodes must have", "FEATURE")
     nodes: int | None = slurm_option("nodes of one run", "N", Whole(1, 10_000))
     tasks_per_node: int | None = slurm_option("processes of one run on each node", "N", Whole(1, 1024))
-    gpus: int | None = slurm_option("GPUs of each process; 0 for CPUs", "N", Whole(0, 1024))
+    gpus: str | None = slurm_option("GPUs of each process, such as 2 or a100:2; 0 for CPUs", "[TYPE:]N", values.gpus)
     cpus: int | None = slurm_option("cores of each process", "N", Whole(1, 4096))
     mem: str | None = slurm_option("memory on each node, such as 8G", "SIZE", values.memory)
     time: str | None = slurm_option("time limit of a task, such as 4:00:00", "LIMIT", values.time_limit)
@@ -70,6 +72,14 @@ class SlurmOptions:
     signal_seconds: int | None = slurm_option("seconds of warning before a task's time is up", "N", Whole(1, 65_535))
     setup: tuple[str, ...] = option(
         (), "shell lines before a task, such as 'module load cuda'", "LINE", values.word, "slurm", many=True
+    )
+    sbatch: tuple[str, ...] = option(
+        (),
+        "any option of sbatch: gres=gpu:1 exclusive mem=",
+        "KEY=VALUE",
+        values.sbatch_option,
+        "slurm",
+        many=True,
     )
     wait: bool = option(False, "progress of the runs until all have ended", page="slurm")
     pack: int = option(1, "runs side by side on a GPU, or on the CPU's cores", "K", Whole(1, 256), "more")
@@ -86,7 +96,11 @@ class SlurmOptions:
             "parallel", "preemption", "signal_seconds",
         )  # fmt: skip
         given = {key: value for key in keys if (value := getattr(self, key)) is not None}
-        return {**given, **({"setup": self.setup} if self.setup else {})}
+        return {
+            **given,
+            **({"setup": self.setup} if self.setup else {}),
+            **({"sbatch": dict(map(sbatch_options.parse, self.sbatch))} if self.sbatch else {}),
+        }
 
 
 @dataclass(frozen=True)
@@ -176,12 +190,12 @@ class Options:
             if (value := getattr(self, name)) != default(name):
                 texts = value if isinstance(value, tuple) else (value.text if isinstance(value, Seeds) else value,)
                 words += [f"--{name}", *texts]
-        words += ["--data", str(self.data.resolve())] if self.dataset == "imagefolder" else []
-        return [*words, "--results", str(self.results.resolve())]
+        words += ["--data", str(as_typed(self.data))] if self.dataset == "imagefolder" else []
+        return [*words, "--results", str(as_typed(self.results))]
 
     def report_arguments(self, table: str) -> tuple[str, ...]:
         """The command line that writes the pages of the same runs from what is finished."""
-        return ("report", *self.selecting(table), "--tables", str(self.tables.resolve()))
+        return ("report", *self.selecting(table), "--tables", str(as_typed(self.tables)))
 
     def command(self, name: str, table: str, *words: str) -> str:
         """The line to type for a subcommand on the same runs."""

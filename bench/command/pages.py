@@ -79,7 +79,7 @@ def documents(measured: Path) -> dict[Path, str]:
     finished, documents = finished_runs(measured), dict[Path, str]()
     for document, name, render in ((README, "numbers", readme.render), (GUIDE, "cost", reproduce.render)):
         try:
-            documents[document] = with_part(document.read_text(), name, render(finished))
+            documents[document] = with_part(document.read_text(encoding="utf-8"), name, render(finished))
         except UserError as error:
             raise UserError(f"{document}: {error}") from None
     return documents

@@ -14,7 +14,7 @@ from bench.errors import UserError
 from bench.exchange import merge, validate
 from bench.exchange.merge import Refused
 from bench.exchange.validate import CHECKPOINT, EVALUATION, FILES, Record, Unsound
-from bench.files import write_probe
+from bench.files import move, write_probe
 from bench.runs.folder import RunFolder
 from bench.runs.spec import Spec
 
@@ -72,7 +72,9 @@ def _publish(run: Record, stage: Path, force: bool) -> str:
     """Copy a record to tables/measured and say what became of it. Raises Refused."""
     here = RunFolder(pages.MEASURED, run.spec.run_id)
     copy = RunFolder(stage, run.spec.run_id)
-    shutil.copytree(run.folder.path, copy.path, ignore=lambda _, names: set(names) - set(run.files))
+    copy.path.mkdir()
+    for name in run.files:
+        shutil.copyfile(run.folder.path / name, copy.path / name)  # the umask decides its mode
     published = [name for name in FILES if name != CHECKPOINT]
     replaced = here.path.exists() and (
         not here.finished() or (force and merge.differing(copy.path, here.path, published))
@@ -100,7 +102,7 @@ def merge_weights(new: Path, results: Path, force: bool = False) -> str:
         raise Refused(f"is here with another {EVALUATION}")
     said = "already there" if here.exists() else "new"
     here.mkdir(parents=True, exist_ok=True)
-    (new / EVALUATION).replace(here / EVALUATION)
+    move(new / EVALUATION, here / EVALUATION)
     return said
 
 

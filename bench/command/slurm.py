@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections import Counter
@@ -9,8 +10,6 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-
-from filelock import FileLock
 
 from bench.cluster import launch, status, submissions
 from bench.cluster.launch import Launch
@@ -22,14 +21,15 @@ from bench.command.options import Options
 from bench.command.table import Table
 from bench.compute.job import format_duration
 from bench.errors import UserError
-from bench.files import write_probe
+from bench.files import as_typed, write_probe
 from bench.measure.counts.estimate import Estimator
+from bench.runs import lease
 from bench.runs.finished import FinishedRun
 from bench.runs.folder import RunFolder
 from bench.runs.spec import Spec
 from slurm import array, states
-from slurm.profile import report_profile
-from slurm.site import MAX_ARRAY_SIZE, NoSlurm, call
+from slurm.programs import NoSlurm, call
+from slurm.site import MAX_ARRAY_SIZE
 from slurm.states import TaskState
 
 POLL_SECONDS = 5.0
@@ -40,7 +40,7 @@ def send(table: Table, specs: Sequence[Spec], options: Options, finished: dict[s
     """Print the plan, send what is missing and not under way, and say where it is. Returns the exit status."""
     slurm = options.slurm
     chosen = launch.load_profile(slurm.profile)
-    results, data = options.results.resolve(), options.data.resolve()
+    results, data = as_typed(options.results), as_typed(options.data)
     if options.dry_run:
         missing, _ = _to_send(specs, results, options, say=True)
         planned = launch.arrange(missing, chosen, slurm.overrides, slurm.pack, _limit())
@@ -49,26 +49,31 @@ def send(table: Table, specs: Sequence[Spec], options: Options, finished: dict[s
             print(f"\n# array {number}\n{array.script(launch.preview(each, results, number))}", end="")
         return 0
     cluster = launch.ask_site()
-    launch.check(launch.arrange(specs, chosen, slurm.overrides, slurm.pack, cluster.max_array_size), cluster)
+    last = launch.report_resources(chosen, slurm.overrides)
+    arrays = launch.arrange(specs, chosen, slurm.overrides, slurm.pack, cluster.max_array_size)
+    notes = launch.check([*arrays, launch.Planned("report", last, ((),))], cluster, results)
     write_probe(results / "slurm", "--results")
-    with FileLock(results / "slurm" / ".lock"):  # two launches at once would both find the same runs missing
+    with lease.held(results / "slurm" / ".lock", _busy, math.inf):  # two at once would find the same runs missing
         missing, under_way = _to_send(specs, results, options, say=True)
         if not missing:
             return 0
         look_for(missing, data, options.download)
         planned = launch.arrange(missing, chosen, slurm.overrides, slurm.pack, cluster.max_array_size)
-        print("\n".join(_described(table, planned, options, finished, results)))
-        last = report_profile(launch.resolve(chosen, "report", slurm.overrides))
+        print("\n".join([*_described(table, planned, options, finished, results), *notes]))
         source, again = replace(options.source, folder=data), options.report_arguments(table.name)
         orders = Launch(table.name, results, source, options.force, again, last, under_way)
         sent = launch.send(planned, orders, cluster)
     for number, entry in enumerate(sent.arrays, start=1):
         print(f"sent array {number} as job {entry.job_id}, {len(entry.tasks)} tasks")
     if sent.report:
-        print(f"sent the report as job {sent.report.job_id}: it writes {options.tables.resolve()} when they have ended")
+        print(f"sent the report as job {sent.report.job_id}: it writes {as_typed(options.tables)} when they have ended")
     print(f"logs: {submissions.folder(results, sent.stamp)}, and log.txt in the folder of each run")
     print(_what_next(table.name, options))
     return 0
+
+
+def _busy(holder: lease.Holder) -> str:
+    return f"{holder.name} is sending runs: wait for it"
 
 
 def _what_next(table: str, options: Options) -> str:
@@ -145,7 +150,7 @@ def _has_result(found: Standing) -> bool:
 
 def print_status(table: str, specs: Sequence[Spec], options: Options) -> int:
     """Print how every run stands. Returns 0."""
-    survey = status.survey(specs, options.results.resolve())
+    survey = status.survey(specs, as_typed(options.results))
     print(render(survey, len(specs)))
     if failed := survey.in_state("failed", "lost"):
         print(f"end of a log: {options.command('logs', table, failed[0].run_id)}")
@@ -187,14 +192,14 @@ def _facts(found: Standing) -> str:
 def logs(specs: Sequence[Spec], options: Options) -> int:
     """Print the end of one run's log, and what its task said where the run itself said nothing of its end."""
     wanted = options.slurm.logs or ""
-    survey = status.survey(specs, options.results.resolve())
+    survey = status.survey(specs, as_typed(options.results))
     found = [each for each in survey.standings if each.run_id.startswith(wanted)]
     if len(found) != 1:
         names = ", ".join(each.run_id for each in (found or survey.standings)[:12])
         raise UserError(f"logs {wanted} names {len(found)} runs of this table: choose from {names}")
     (one,) = found
     print(f"{one.run_id}: {one.state}{f', {one.why}' if one.why else ''}")
-    _print_end(RunFolder(options.results.resolve(), one.run_id).log)
+    _print_end(RunFolder(as_typed(options.results), one.run_id).log)
     if one.sent and one.sent.array.job_id and one.state in ("failed", "lost"):
         _print_end(one.sent.array.stderr(one.sent.index))
     return 0
@@ -208,7 +213,7 @@ def _print_end(path: Path) -> None:
 
 def cancel(table: str, specs: Sequence[Spec], options: Options) -> int:
     """End what this table has in the queue, and nothing else. Returns the exit status."""
-    results = options.results.resolve()
+    results = as_typed(options.results)
     ids = {spec.run_id for spec in specs}
     try:
         queue = states.of_queue()
@@ -255,7 +260,7 @@ def _to_cancel(
 
 def wait(table: str, specs: Sequence[Spec], options: Options) -> int:
     """Stay until nothing of the table is under way, showing how far it is. Returns 1 where a run failed."""
-    results = options.results.resolve()
+    results = as_typed(options.results)
     show = _Live() if sys.stdout.isatty() else _Plain()
     try:
         while True:

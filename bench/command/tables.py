@@ -37,7 +37,8 @@ ANY = frozenset(
 RUNS = ANY | {
     "cluster", "schedule", "seeds", "only", "dataset", "data", "download", "execution",
     "profile", "partition", "account", "qos", "constraint", "nodes", "tasks_per_node", "gpus", "cpus", "mem", "time",
-    "parallel", "preemption", "signal_seconds", "setup", "pack", "wait", "status", "retry", "logs", "cancel",
+    "parallel", "preemption", "signal_seconds", "setup", "sbatch", "pack", "wait", "status", "retry", "logs",
+    "cancel",
 }  # fmt: skip
 """Options of every table that runs fill."""
 CIFAR, IMAGENET = RUNS | {"set", "selection"}, RUNS | {"set", "skip_broken", "workers", "weights", "arch"}

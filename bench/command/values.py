@@ -12,7 +12,8 @@ from typing import TypeVar
 from bench.command import names
 from bench.files import path_fault
 from bench.studies.seeds import Seeds
-from slurm import profile
+from slurm import profile, sbatch_options
+from slurm.sbatch_options import ProfileError
 
 T = TypeVar("T")
 
@@ -66,7 +67,7 @@ def time_limit(text: str) -> str:
         try:
             if profile.minutes(text) >= 1:
                 return text
-        except profile.ProfileError:
+        except ProfileError:
             pass
     raise ArgumentTypeError(f"{text}: must be a minute or more, as 90, 4:00:00 or 1-12:00:00")
 
@@ -76,6 +77,25 @@ def memory(text: str) -> str:
     if re.fullmatch(r"\d{1,12}[KMGT]?B?", text, re.ASCII | re.IGNORECASE):
         return text
     raise ArgumentTypeError(f"{text}: must be a size such as 500M or 8G")
+
+
+def gpus(text: str) -> str:
+    """A number of GPUs, with or without their type. Raises ArgumentTypeError."""
+    try:
+        if sbatch_options.typed_gpus(text)["gpus"] <= 1024:
+            return text
+    except ProfileError:
+        pass
+    raise ArgumentTypeError(f"{text}: must be a whole number from 0 to 1,024, or TYPE:NUMBER such as a100:2")
+
+
+def sbatch_option(text: str) -> str:
+    """An option of sbatch, as KEY=VALUE or KEY. Raises ArgumentTypeError."""
+    try:
+        sbatch_options.parse(text)
+    except ProfileError as error:
+        raise ArgumentTypeError(str(error)) from None
+    return text
 
 
 def word(text: str) -> str:

@@ -5,25 +5,22 @@ It is the best witness of how a run stands: the scheduler knows whether a task r
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import time
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Literal
 
-from bench.errors import UserError
+from bench.errors import Busy, UserError
 from bench.files import convert, read_json, write_json
-from bench.runs.folder import RunFolder
+from bench.runs import lease
+from bench.runs.folder import SILENT, RunFolder
 
 if TYPE_CHECKING:
     from bench.training.report import Report
 
 SECONDS = 10.0
 """Between two beats."""
-
-SILENT = 600.0
-"""Seconds without a beat after which a run on another machine, of which no scheduler knows, counts as dead."""
 
 State = Literal["starting", "running", "stopped", "failed", "done"]
 
@@ -68,7 +65,7 @@ class Beat:
         if self.state not in ("starting", "running"):
             return False
         if self.host == socket.gethostname():
-            return _process_lives(self.pid)
+            return lease.lives(self.pid)
         return time.time() - self.time < SILENT
 
 
@@ -135,8 +132,12 @@ class Heart:
 
     def _write(self, **facts: float | str | None) -> None:
         self.last = Beat(**{**asdict(self.last), "time": time.time(), **facts})
-        with contextlib.suppress(OSError, UserError):  # a full disk must not end a run by its heartbeat
+        try:
             write_json(self.folder.heartbeat, asdict(self.last))
+        except Busy:  # another process has taken the run over
+            self.superseded = True
+        except (OSError, UserError):  # a full disk must not end a run by its heartbeat
+            pass
 
 
 def kind_of(error: BaseException) -> str:
@@ -146,15 +147,3 @@ def kind_of(error: BaseException) -> str:
     if isinstance(error, MemoryError) or any(word in text for word in words):
         return "out of memory"
     return type(error).__name__
-
-
-def _process_lives(pid: int) -> bool:
-    """Whether there is such a process on this machine; a zombie has ended."""
-    import psutil
-
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except (psutil.NoSuchProcess, ValueError, OverflowError):  # a pid from a damaged file may be any number
-        return False
-    except psutil.Error:
-        return True

@@ -29,7 +29,7 @@ LOG_SECONDS = 30.0
 WAITING_SAID = 0.02
 """Share of the time spent waiting for data from which the log says so."""
 PATIENCE = 300.0
-"""Seconds that a task waits for an earlier attempt of its own to let go of the run."""
+"""Seconds that a task waits for an earlier attempt of its own to let go of the run: longer than a dead node holds it."""
 
 
 def format_report(run_id: str, report: Report) -> str:
@@ -139,7 +139,10 @@ class _Log:
         self.path, self.run_id, self.last = path, run_id, -math.inf
 
     def line(self, text: str) -> None:
-        with contextlib.suppress(OSError), self.path.open("a") as file:  # a full disk must not end a run by its log
+        with (
+            contextlib.suppress(OSError),  # a full disk must not end a run by its log
+            self.path.open("a", encoding="utf-8", errors="backslashreplace") as file,
+        ):
             print(provenance.now(), text, file=file)
 
     def report(self, report: Report) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 from bench.compute import heartbeat
 from bench.errors import Busy, UserError
 from bench.exchange.validate import CHECKPOINT, FILES, Record, Unsound, spec_of
-from bench.files import read_json
+from bench.files import move, read_json
+from bench.runs import lease
 from bench.runs.folder import RunFolder, read_spec
 from bench.runs.upgrades import upgraded
 
@@ -27,21 +28,18 @@ def staging(results: Path) -> Iterator[Path]:
 
     Raises Busy where another command is at it.
     """
-    from filelock import FileLock, Timeout
+    folder = results / ".import"
 
-    folder, lock = results / ".import", FileLock(results / ".import.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise Busy(f"{results}: another command is importing there: wait for it, and give this one again") from None
-    try:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
+    def busy(holder: lease.Holder) -> str:
+        return f"{results}: another command is importing there ({holder.name}): wait for it, and give this one again"
+
+    with lease.held(results / ".lock.import", busy):
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def merge(new: Record, results: Path) -> str:
@@ -81,7 +79,7 @@ def _beside(new: Record, here: RunFolder) -> str:
         raise Refused(f"is here with another {', '.join(different)}")
     added = [name for name in new.files if not (here.path / name).exists()]
     for name in added:
-        os.replace(new.folder.path / name, here.path / name)
+        move(new.folder.path / name, here.path / name)
     return f"already there, now with {', '.join(added)}" if added else "already there"
 
 
@@ -110,7 +108,7 @@ def _onto(new: Record, here: RunFolder) -> str:
         if name not in new.files:
             (here.path / name).unlink(missing_ok=True)
     for name in new.files:
-        os.replace(new.folder.path / name, here.path / name)
+        move(new.folder.path / name, here.path / name)
     here.heartbeat.unlink(missing_ok=True)  # of an attempt that is not the last one any more
     return f"goes on from iteration {began} at {new.iteration}" + (", finished" if new.result else "")
 

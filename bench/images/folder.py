@@ -205,7 +205,7 @@ def imagenet_labels(images: ImageList) -> Array:
             f"--data {images.root}: {len(images.classes)} class folders of ImageNet's {IMAGENET.classes}: "
             f"put {', '.join(WNID_FILES[:-1])} or {WNID_FILES[-1]} beside them, which names all"
         )
-    wnids = sorted(set(WNID.findall(file.read_text(errors="replace"))))
+    wnids = sorted(set(WNID.findall(file.read_text(encoding="utf-8-sig", errors="replace"))))
     if len(wnids) != IMAGENET.classes:
         raise UserError(f"{file} names {len(wnids)} wnids: it must name ImageNet's {IMAGENET.classes}")
     places = {wnid: place for place, wnid in enumerate(wnids)}

@@ -8,7 +8,6 @@ Every file is written whole or not at all. Reading is strict: what is not whole 
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -17,12 +16,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from bench.errors import Busy, UserError
-from bench.files import AGAIN, Damaged, convert, read_json, read_lines, write_json, write_lines, write_probe
-from bench.runs import upgrades
+from bench.files import AGAIN, Damaged, convert, guarded, read_json, read_lines, write_json, write_lines, write_probe
+from bench.runs import lease, upgrades
 from bench.runs.derived import from_json
 from bench.runs.ranges import Range, check
 from bench.runs.spec import Spec
 
+SILENT = 600.0
+"""Seconds without a heartbeat after which a run on another machine, of which no scheduler knows, counts as dead."""
 PERCENT = Range("error in percent", least=0, most=100)
 COUNT, DONE = Range("number", least=1), Range("number", least=0)
 
@@ -176,26 +177,35 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self, patience: float = 0) -> Iterator[None]:
-        """Hold the run for this process. Raises Busy where another process holds it for more than `patience` seconds."""
-        from filelock import FileLock, Timeout
+        """Hold the run for this process; where another one takes it over, nothing more is written to its folder.
 
+        Raises Busy where another process holds it for more than `patience` seconds.
+        """
         write_probe(self.path)
-        holder = self.path / ".lock.json"
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=patience, poll_interval=0.5)
-        except Timeout:
-            who = _holder(holder)
-            raise Busy(
-                f"run {self.run_id} is being worked on by process {who.get('pid', '?')} on {who.get('host', '?')}: "
-                "wait for it, or choose other runs with --only"
-            ) from None
-        try:
-            write_json(holder, {"pid": os.getpid(), "host": socket.gethostname()})
+        with lease.held(self.path / ".lock", self._busy, patience) as mine, guarded(self.path, mine.check):
+            self._wait_for_older(mine)
             yield
-        finally:
-            holder.unlink(missing_ok=True)
-            lock.release()
+
+    def _busy(self, holder: lease.Holder) -> str:
+        return f"run {self.run_id} is being worked on by {holder.name}: wait for it, or choose other runs with --only"
+
+    def _wait_for_older(self, mine: lease.Lease) -> None:
+        """Raise Busy where a command of an older version, which has a lock of another kind, is at the run and lives."""
+        file = self.path / ".lock.json"
+        try:
+            now, since = lease.touched(mine.path), file.stat().st_mtime
+        except OSError:
+            return
+        facts = _facts(file)
+        holder = lease.Holder(str(facts.get("host", "?")), facts["pid"] if isinstance(facts.get("pid"), int) else 0)
+        if holder.host == socket.gethostname():
+            alive = holder.pid > 0 and lease.lives(holder.pid, before=since)
+        else:
+            beats = [path.stat().st_mtime for path in (file, self.heartbeat) if path.exists()]
+            alive = now - max(beats, default=0) < SILENT
+        if alive:
+            raise Busy(self._busy(holder))
+        file.unlink(missing_ok=True)
 
     def read_result(self) -> Result:
         """The result. Raises UserError where the file is cut, of a newer format, or of another run."""
@@ -239,8 +249,8 @@ class RunFolder:
         write_lines(self.metrics, rows)
 
 
-def _holder(path: Path) -> dict[str, Any]:
-    """Who holds a run, as far as that can be read."""
+def _facts(path: Path) -> dict[str, Any]:
+    """The object in a file; empty where it cannot be read."""
     try:
         return read_json(path)
     except UserError:

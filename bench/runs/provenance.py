@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from bench.files import convert, read_json
+from bench.runs import checkout
 from bench.runs.ranges import Range, check
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).absolute().parents[2]
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "fvcore", "submitit")
 MAX_PATCH = 1 << 20
 SNAPSHOT = "code.json"
@@ -125,21 +126,18 @@ def code() -> dict[str, Any]:
     """Commit of the checkout and the patch of what is not committed; both None outside a git checkout."""
     if (ROOT / SNAPSHOT).exists():
         return read_json(ROOT / SNAPSHOT)
-    commit = _git("rev-parse", "HEAD")
-    patch = _git("diff", "HEAD") if commit else None
-    if patch and len(patch) > MAX_PATCH:
+    try:
+        commit, patch = checkout.commit(ROOT), checkout.patch(ROOT)
+    except checkout.Unknown:
+        return {"commit": None, "patch": None}
+    if len(patch) > MAX_PATCH:
         patch = f"{len(patch)} characters, too long to keep"
     return {"commit": commit, "patch": patch or None}
 
 
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, timeout=30, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
+def unknown_commit() -> str | None:
+    """Why the commit of the code is unknown, and the remedy, in one line; None where it is known."""
+    return None if (ROOT / SNAPSHOT).exists() else checkout.unknown(ROOT)
 
 
 def _version(package: str) -> str | None:
@@ -155,7 +153,12 @@ def cpu_name() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         name = next(
-            (line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line), name
+            (
+                line.split(":", 1)[1].strip()
+                for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+                if "model name" in line
+            ),
+            name,
         )
     return f"{name}, {cores()} cores"
 
@@ -187,7 +190,9 @@ def _nvidia_smi(*names: str) -> list[str]:
     """What NVIDIA's own tool says of the first GPU, a word for each name; nothing where there is no such tool."""
     query = ["nvidia-smi", f"--query-gpu={','.join(names)}", "--format=csv,noheader,nounits"]
     try:
-        lines = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True).stdout.splitlines()
+        lines = subprocess.run(
+            query, capture_output=True, encoding="utf-8", errors="replace", timeout=30, check=True
+        ).stdout.splitlines()
     except (OSError, subprocess.SubprocessError):
         return []
     return [word.strip() for word in lines[0].split(",")] if lines else []

@@ -222,4 +222,4 @@ def cache_folder() -> Path:
 
 def cores() -> int:
     """Cores of this process: Slurm's word for it, or what the machine lets it use."""
-    return int(os.environ.get("SLURM_CPUS_PER_TASK") or provenance.cores())
+    return int(given) if (given := os.environ.get("SLURM_CPUS_PER_TASK", "")).isdigit() else provenance.cores()

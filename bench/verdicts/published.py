@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.files import Damaged, read_table
 
-FOLDER = Path(__file__).resolve().parents[2] / "tables" / "published"
+FOLDER = Path(__file__).absolute().parents[2] / "tables" / "published"
 
 
 @dataclass(frozen=True)

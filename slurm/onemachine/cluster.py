@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import re
 import shutil
 import signal
 import socket
@@ -95,6 +96,8 @@ def _start(cluster: OneMachine) -> None:
     (folder / "run").chmod(0o711)
     controller, database, accounting, *node_ports = _free_ports(3 + cluster.nodes)
     (folder / "gres.conf").write_text("Name=gpu File=/dev/null\nName=gpu File=/dev/zero\n")
+    if _version() >= (23, 11):  # earlier ones do not know the word, and look for no cgroups here
+        (folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
     cluster.conf.write_text(_slurm_conf(cluster, controller, accounting, node_ports))
 
     run = folder / "run"
@@ -123,7 +126,7 @@ def start_node(cluster: OneMachine, name: str) -> None:
 
 def kill_node(cluster: OneMachine, name: str) -> None:
     """Kill a node as a power cut would: its slurmd, and everything that runs under it, at once."""
-    daemon = int((cluster.folder / "run" / f"slurmd-{name}.pid").read_text())
+    daemon = int((cluster.folder / "run" / f"slurmd-{name}.pid").read_text(encoding="utf-8"))
     jobs = [p for p in _processes_of(cluster.folder) if _environ(p).get("SLURMD_NODENAME") == name]
     steps = {above for p in jobs if _command(above := _parent(p)).startswith("slurmstepd")}
     for each in [psutil.Process(daemon), *steps, *jobs]:  # in this order, or the daemons would tell how the jobs ended
@@ -288,6 +291,12 @@ def _run(name: str, *arguments: object, environment: dict[str, str] | None = Non
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=SECONDS)
     if done.returncode:
         raise ClusterError(f"{' '.join(command)} failed: {done.stderr.strip() or done.stdout.strip()}")
+
+
+def _version() -> tuple[int, ...]:
+    """Slurm's, as 24, 11, 5."""
+    said = _say([str(_which("slurmctld")), "-V"], dict(os.environ))
+    return tuple(map(int, re.findall(r"\d+", said)[:3]))
 
 
 def _say(command: Sequence[str], environment: dict[str, str]) -> str:

@@ -170,7 +170,7 @@ def _resident(device: torch.device, peak: bool = False) -> int:
         return (torch.cuda.max_memory_allocated() if peak else torch.cuda.memory_allocated()) >> 20
     status = Path("/proc/self/status")
     key = "VmHWM:" if peak else "VmRSS:"
-    lines = status.read_text().splitlines() if status.exists() else []
+    lines = status.read_text(encoding="utf-8").splitlines() if status.exists() else []
     return next((int(line.split()[1]) >> 10 for line in lines if line.startswith(key)), 0)
 
 

@@ -146,7 +146,7 @@ def _short(value: Any) -> float | None:
 def _end(log: Path) -> str:
     """The last lines of a log; nothing where there is none."""
     try:
-        text = log.read_text(errors="replace")[-20 * LOG_CHARACTERS :]
+        text = log.read_text(encoding="utf-8", errors="replace")[-20 * LOG_CHARACTERS :]
     except OSError:
         return ""
     return "\n".join(text.splitlines()[-LOG_LINES:])[-LOG_CHARACTERS:]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cache
 
@@ -56,14 +58,30 @@ def load() -> tuple[Reported, ...]:
     """Every reported number."""
     path = published.FOLDER / "third_party.csv"
     found = tuple(Reported(**row) for row in read_table(path, [field.name for field in fields(Reported)]))
-    for number, reported in enumerate(found, start=2):
-        try:
-            value = float(reported.value)
-        except ValueError:
-            value = math.nan
-        if not 0 <= value <= 100:
-            raise Damaged(path, f"line {number}: value is {reported.value!r:.80}; expected percent")
+    for line, reported in enumerate(found, start=2):
+        for field, expected in _wrong(reported):
+            raise Damaged(path, f"line {line}: {field} is {getattr(reported, field)!r:.80}; expected {expected}")
     return found
+
+
+def _wrong(reported: Reported) -> Iterator[tuple[str, str]]:
+    """The fields whose text is not what it must be: name, and what is expected."""
+    if not 0 <= _number(reported.value) <= 100:
+        yield "value", "percent, 0 to 100"
+    if reported.spread and not 0 <= _number(reported.spread) <= 100:
+        yield "spread", "points, 0 to 100, or nothing"
+    if reported.paper and reported.paper not in published.load():
+        yield "paper", "an id of paper.csv, or nothing"
+    if not re.match(r"[A-Za-z]+-[0-9]+\b", reported.net):
+        yield "net", "a name and a depth, such as ResNet-56"
+
+
+def _number(text: str) -> float:
+    """The number, or NaN where the text is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def beside(paper: str) -> Table | None:
