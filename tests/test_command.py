@@ -425,6 +425,7 @@ def test_a_tables_folder_that_cannot_be_written_is_said_before_anything_is_run(c
 
 
 def test_slurm_that_is_not_there_is_said(command: Command) -> None:
+    (command.folder / "git").symlink_to(str(shutil.which("git")))  # whose absence has a line of its own
     done = command(*SMALL, "--cluster", "slurm", check=False, env={"PATH": str(command.folder)})
     assert done.returncode == 2
     assert done.stderr == (
