@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import functools
 import json
 import multiprocessing
 import os
@@ -93,9 +94,10 @@ def race(results: Path, ready: Barrier, ended: dict[str, Any], mine: int) -> Non
         ready.wait(60)
 
 
-@pytest.mark.parametrize("links", [True, False])
-def test_no_two_processes_hold_a_run(tmp_path: Path, links: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 200 races none has two winners, and none has no winner; with hard links, and where there are none."""
+@pytest.mark.parametrize(("links", "stays"), [(True, True), (False, True), (True, False)])
+def test_no_two_processes_hold_a_run(tmp_path: Path, links: bool, stays: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 200 races none has two winners, and none has no winner: with hard links, without, and where leases are removed."""
+    monkeypatch.setattr(lease, "held", functools.partial(lease.held, stays=stays))
     if not links:
         monkeypatch.setattr(os, "link", failing(errno.EPERM))
     fork = multiprocessing.get_context("fork")  # the children have the patch
@@ -169,10 +171,27 @@ def test_who_looked_too_early_withdraws(tmp_path: Path) -> None:
     mine.touch()
     for name in (".lock.8", ".lock.7.free"):
         (tmp_path / name).touch()
-        assert not lease._take(base, 7, mine)
+        assert not lease._take(base, 7, mine, (".lock.6.free", ""))
         assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, mine.name])
         (tmp_path / name).unlink()
-    assert lease._take(base, 7, mine)
+    (tmp_path / ".lock.6.free").touch()
+    assert lease._take(base, 7, mine, (".lock.6.free", ""))
+
+
+def test_a_lease_that_is_removed_leaves_nothing_and_is_not_mistaken(tmp_path: Path) -> None:
+    """Numbers begin again: who saw one of a dead holder finds the same name, makes the next number, and withdraws."""
+    base, mine = tmp_path / ".lock", tmp_path / ".lock.new.x"
+    dead = lock_of(tmp_path, **ended_process())
+    number, seen, holder = lease._next(base, dead)
+    assert holder is None
+    dead.unlink()
+    with lease.held(base, str, stays=False) as ours:
+        mine.touch()
+        ours.path.rename(base.with_name(seen[0]))
+        assert not lease._take(base, number, mine, seen)
+        base.with_name(seen[0]).rename(ours.path)
+        mine.unlink()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])

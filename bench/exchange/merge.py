@@ -33,7 +33,7 @@ def staging(results: Path) -> Iterator[Path]:
     def busy(holder: lease.Holder) -> str:
         return f"{results}: another command is importing there ({holder.name}): wait for it, and give this one again"
 
-    with lease.held(results / ".lock.import", busy):
+    with lease.held(results / ".lock.import", busy, stays=False):
         try:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()

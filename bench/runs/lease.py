@@ -5,9 +5,11 @@ only what every shared file system has.
 
 - The lease `.lock` is the file `.lock.N` of the highest N. Its text names the holder. The holder touches it now and then.
 - Released, it is renamed to `.lock.N.free`. The file of the highest N is never removed, so that no number comes twice.
+- A lease whose folder keeps nothing but results (`stays=False`) is removed when it is released, and its numbers begin again.
 - To take it, free or expired, is to make `.lock.N+1`. That is `link`: the file has its text from the first moment, and of
   two processes the server lets one succeed, on NFS too. File systems without hard links have O_EXCL.
-- Who has made a file that is not of the highest number came late, and withdraws. So no two processes hold one lease.
+- Who has made a file that is not of the highest number came late, and withdraws. So does who finds below it another file
+  than the one it went by, or another holder's text in that. So no two processes hold one lease.
 - On the holder's machine its process decides whether it lives. From another machine the file's age does. Both ends of the
   age are times of the file system, so that clocks of machines may differ.
 - A holder that was silent for long, and then goes on, finds a higher number. `Lease.check` says so before it writes.
@@ -39,6 +41,9 @@ GRACE = 10.0
 """Seconds for which a process tries again that was overtaken while it looked."""
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)
 """What `link` answers on a file system without hard links."""
+Seen = tuple[str, str]
+"""Name of a lease's highest file, and its holder's token."""
+NOTHING: Seen = ("", "")
 GONE = (errno.ENOENT, errno.ESTALE)
 """What reading answers where the file was renamed meanwhile."""
 
@@ -91,8 +96,10 @@ class Lease:
 
 
 @contextlib.contextmanager
-def held(base: Path, busy: Callable[[Holder], str], patience: float = 0) -> Iterator[Lease]:
+def held(base: Path, busy: Callable[[Holder], str], patience: float = 0, stays: bool = True) -> Iterator[Lease]:
     """Hold the lease `base` (a path that no file has, in a folder that exists) for this process.
+
+    Released, its file stays under another name, or is removed (`stays=False`).
 
     Raises Busy, in the words that `busy` gives of the holder, where another one holds it for more than `patience` seconds.
     Raises UserError where the file system lets no lease be taken.
@@ -111,7 +118,7 @@ def held(base: Path, busy: Callable[[Holder], str], patience: float = 0) -> Iter
     finally:
         ended.set()
         with contextlib.suppress(OSError):  # it then ends with this process, or by its age
-            os.rename(lease.path, f"{lease.path}.free")
+            os.rename(lease.path, f"{lease.path}.free") if stays else lease.path.unlink()
 
 
 def lives(pid: int, started: float | None = None, before: float | None = None) -> bool:
@@ -191,8 +198,8 @@ def _acquire(base: Path, busy: Callable[[Holder], str], patience: float) -> Leas
     mine.write_text(json.dumps(asdict(me)) + "\n")
     try:
         while True:
-            number, holder = _next(base, mine)
-            if number and holder is None and _take(base, number, mine):
+            number, seen, holder = _next(base, mine)
+            if number and holder is None and _take(base, number, mine, seen):
                 return Lease(base, number)
             waited = time.monotonic() - began
             if holder and waited >= patience:
@@ -205,36 +212,50 @@ def _acquire(base: Path, busy: Callable[[Holder], str], patience: float) -> Leas
             mine.unlink()
 
 
-def _next(base: Path, mine: Path) -> tuple[int, Holder | None]:
-    """The next number of a lease, and who holds it now, if anybody does; 0 where it changed meanwhile."""
+def _next(base: Path, mine: Path) -> tuple[int, Seen, Holder | None]:
+    """The next number of a lease, what it follows, and who holds it now, if anybody does; number 0 where it changed."""
     highest, name = _files(base)[-1]
-    if not highest or name.endswith(".free"):
-        return highest + 1, None
+    if not highest:
+        return 1, NOTHING, None
     try:
         path = base.with_name(name)
         holder = _read(path)
-        return highest + 1, None if holder.ended(age(path, touched(mine))) else holder
+        seen = name, holder.token
+        if name.endswith(".free") or holder.ended(age(path, touched(mine))):
+            return highest + 1, seen, None
+        return highest + 1, seen, holder
     except OSError as error:
         if error.errno not in GONE:
             raise
-        return 0, None
+        return 0, NOTHING, None
 
 
-def _take(base: Path, number: int, mine: Path) -> bool:
-    """Make the file of this number; returns whether the lease is ours."""
+def _take(base: Path, number: int, mine: Path, seen: Seen) -> bool:
+    """Make the file of this number, which follows the one that was seen; returns whether the lease is ours."""
     path = Path(f"{base}.{number}")
     if not _make(path, mine):
         return False
     others = [each for each in _files(base)[1:] if each != (number, path.name)]
-    if others and others[-1][0] >= number:  # it was taken, and perhaps released, since we looked
+    if not _still(base, others, seen):  # it was taken, and perhaps released, since we looked
         path.unlink(missing_ok=True)
         return False
     with contextlib.suppress(OSError):
+        for _, name in others:
+            base.with_name(name).unlink(missing_ok=True)
         now = mine.stat().st_mtime
-        left = [each for each in base.parent.glob(f"{base.name}.new.*") if age(each, now) > EXPIRES]
-        for each in [*left, *(base.with_name(name) for _, name in others)]:
-            each.unlink(missing_ok=True)
+        for each in base.parent.glob(f"{base.name}.new.*"):
+            if _read(each).ended(age(each, now)):  # of a process that was killed while it looked
+                each.unlink(missing_ok=True)
     return True
+
+
+def _still(base: Path, others: list[tuple[int, str]], seen: Seen) -> bool:
+    """Whether the highest of the other files is the one that was seen, of the same holder. Numbers may have begun again."""
+    highest = others[-1][1] if others else ""
+    try:
+        return seen == ((highest, _read(base.with_name(highest)).token) if highest else NOTHING)
+    except OSError:
+        return False
 
 
 def _make(path: Path, mine: Path) -> bool:
