@@ -95,9 +95,9 @@ def _start(cluster: OneMachine) -> None:
     folder.chmod(0o711)
     (folder / "run").chmod(0o711)
     controller, database, accounting, *node_ports = _free_ports(3 + cluster.nodes)
-    (folder / "gres.conf").write_text("Name=gpu File=/dev/null\nName=gpu File=/dev/zero\n")
+    (folder / "gres.conf").write_text("Name=gpu File=/dev/null\nName=gpu File=/dev/zero\n", encoding="utf-8")
     if _version() >= (23, 11):  # earlier ones do not know the word, and look for no cgroups here
-        (folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
+        (folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n", encoding="utf-8")
     cluster.conf.write_text(_slurm_conf(cluster, controller, accounting, node_ports))
 
     run = folder / "run"
@@ -200,7 +200,7 @@ def _start_accounting(cluster: OneMachine, database: int, accounting: int) -> No
     data, sock = folder / "mariadb", folder / "run" / "mariadb.socket"
     _run("mariadb-install-db", "--no-defaults", f"--datadir={data}", f"--user={user}",
          "--auth-root-authentication-method=normal", "--skip-test-db")  # fmt: skip
-    with (folder / "log" / "mariadb.log").open("w") as log:  # it does not put itself into the background
+    with (folder / "log" / "mariadb.log").open("w", encoding="utf-8") as log:  # it does not put itself into the background
         subprocess.run(
             ["setsid", "--fork", str(_which("mariadbd")), "--no-defaults", f"--datadir={data}", f"--socket={sock}",
              f"--port={database}", "--bind-address=127.0.0.1", f"--user={user}",

@@ -254,7 +254,7 @@ def _trusted(text: str) -> Any:
 
 
 def _file(name: str) -> Any:
-    return _trusted((TEMPLATES / name).read_text())
+    return _trusted((TEMPLATES / name).read_text(encoding="utf-8"))
 
 
 _SCROLL = '<div class="scroll" role="region" aria-label="table">'
