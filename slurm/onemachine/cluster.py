@@ -200,7 +200,9 @@ def _start_accounting(cluster: OneMachine, database: int, accounting: int) -> No
     data, sock = folder / "mariadb", folder / "run" / "mariadb.socket"
     _run("mariadb-install-db", "--no-defaults", f"--datadir={data}", f"--user={user}",
          "--auth-root-authentication-method=normal", "--skip-test-db")  # fmt: skip
-    with (folder / "log" / "mariadb.log").open("w", encoding="utf-8") as log:  # it does not put itself into the background
+    with (folder / "log" / "mariadb.log").open(
+        "w", encoding="utf-8"
+    ) as log:  # it does not put itself into the background
         subprocess.run(
             ["setsid", "--fork", str(_which("mariadbd")), "--no-defaults", f"--datadir={data}", f"--socket={sock}",
              f"--port={database}", "--bind-address=127.0.0.1", f"--user={user}",
