@@ -79,10 +79,15 @@ class _File(io.FileIO):
             raise
 
 
+ONE_PATH = (IsADirectoryError, FileNotFoundError)
+"""Faults of one path, not of its file system: the run that has it fails, and others go on."""
+
+
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Call `write` on a temporary file beside `path`, flush it to disk and move it into place.
 
-    The umask decides who may read it. Raises UserError where it cannot be written; the old file stays whole.
+    The umask decides who may read it. The old file stays whole where writing fails. Raises UserError for a fault of the disk
+    or the folder, OSError for one of this path alone.
     """
     temporary, raw = path.with_name(f".{path.name}.{secrets.token_hex(4)}"), None
     try:
@@ -93,6 +98,8 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             file.flush()
             os.fsync(file.fileno())
         move(temporary, path)
+    except ONE_PATH:
+        raise
     except (OSError, RuntimeError) as error:
         failure = error if isinstance(error, OSError) else raw.failure if raw else None
         if failure is None and not _no_space(path.parent):
@@ -110,6 +117,8 @@ def move(temporary: Path, path: Path) -> None:
         if check := GUARDS.get(path.parent):
             check()
         os.replace(temporary, path)
+    except ONE_PATH:
+        raise
     except OSError as error:
         raise unwritten(path, error) from error
 
