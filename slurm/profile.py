@@ -158,7 +158,7 @@ def _build(values: Mapping[str, Any], where: str) -> ClusterProfile:
             wanted = {int: "a whole number", tuple[str, ...]: "a list of shell lines"}.get(hints[key], "text")
             choices = get_args(hints[key]) if key == "preemption" else ()
             wanted = " or ".join(choices) if choices else wanted
-            raise ProfileError(f"{where}: {key} {value!r} cannot be: give {wanted}")
+            raise ProfileError(f"{where}: {key} = {value!r}: give {wanted}")
     try:
         return ClusterProfile(**values)
     except ProfileError as error:
