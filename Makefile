@@ -28,6 +28,7 @@ benchmarks: .venv/ready
 	$(BIN)/python -m pytest tests/benchmarks/test_harness.py --benchmark-json=/dev/null --publish
 	$(BIN)/python -m pytest tests/benchmarks/test_loading.py --benchmark-json=/dev/null --publish
 	$(BIN)/python -m pytest tests/benchmarks/test_overhead.py --benchmark-json=/dev/null --publish
+	$(BIN)/python -m pytest tests/benchmarks/test_beside.py --benchmark-json=/dev/null --publish
 	$(BIN)/python bench/run.py --table harness loading
 
 slurm-up: .venv/ready

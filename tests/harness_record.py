@@ -24,7 +24,9 @@ WAYS = pytest.StashKey[Loading]()
 OVERHEADS = pytest.StashKey[harness.Overheads]()
 SPEEDS = pytest.StashKey[records.Machine]()
 OVERHEAD = "test_overhead["
-NOT_HARNESS = (LOADING, OVERHEAD, "test_throughput[", "test_whole_run[")
+BESIDES = pytest.StashKey[harness.Besides]()
+BESIDE = "test_beside["
+NOT_HARNESS = (LOADING, OVERHEAD, BESIDE, "test_throughput[", "test_whole_run[")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,6 +54,10 @@ def pytest_benchmark_update_json(config: pytest.Config, benchmarks: list[Any], o
     if of_runs := [measured for measured in benchmarks if measured.name.startswith(OVERHEAD)]:
         found = tuple(harness.Overhead(**measured.extra_info) for measured in of_runs)
         config.stash[OVERHEADS] = harness.Overheads(provenance.cpu_name(), _versions("torch"), _commit(), found)
+
+    if beside := [measured for measured in benchmarks if measured.name.startswith(BESIDE)]:
+        speeds = tuple(harness.Beside(**measured.extra_info) for measured in beside)
+        config.stash[BESIDES] = harness.Besides(provenance.cpu_name(), _versions("torch"), _commit(), speeds)
 
 
 @pytest.fixture
@@ -126,5 +132,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
             harness.save(MEASURED / "harness.json", session.config.stash[FIGURES])
         if OVERHEADS in session.config.stash:
             harness.save_overheads(MEASURED / harness.OVERHEAD, session.config.stash[OVERHEADS])
+        if BESIDES in session.config.stash:
+            harness.save_besides(MEASURED / harness.BESIDE, session.config.stash[BESIDES])
         if WAYS in session.config.stash:
             loading.save(MEASURED / "loading.json", session.config.stash[WAYS])

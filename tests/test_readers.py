@@ -117,7 +117,8 @@ READERS: dict[str, tuple[str, str, Spec]] = {
         name: (f"{name}.json", "", lambda root, name=name, load=load: load(root / f"{name}.json"))
         for name, load in (
             ("calibration", calibration.load), ("complexity", complexity.load), ("harness", harness.load),
-            ("harness.overhead", harness.load_overheads), ("loading", loading.load), ("throughput", records.load),
+            ("harness.overhead", harness.load_overheads), ("harness.beside", harness.load_besides),
+            ("loading", loading.load), ("throughput", records.load),
         )
     },
     "table": ("paper.csv", "", lambda root: read_table(root / "paper.csv", ["id", "value"])),

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
+from bench.device import environment
 from bench.files import read_as, write_json
 from bench.report.page import Cell, Page, Section, Table, behind, cells, grid
 from bench.report.render import markdown, terminal
@@ -112,6 +113,38 @@ class Overheads:
     overheads: tuple[Overhead, ...]
 
 
+@dataclass(frozen=True)
+class Beside:
+    """A run's speed beside one busy process: images per second of each turn without and with it."""
+
+    net: str
+    execution: str
+    threads: int
+    spin: int
+    """GOMP_SPINCOUNT: rounds of the loop in which an idle OpenMP thread waits before it sleeps."""
+    quiet: tuple[float, ...]
+    beside: tuple[float, ...]
+
+    @property
+    def kept(self) -> float:
+        """Percent of the quiet speed."""
+        return 100 * median(self.beside) / median(self.quiet)
+
+
+@dataclass(frozen=True)
+class Besides:
+    """What runs keep of their speed beside another program, and where that was measured."""
+
+    machine: str
+    software: str
+    commit: str
+    besides: tuple[Beside, ...]
+
+
+BESIDE_NET = "resnet-20-A"
+SPINS = (0, 20_000, 300_000)
+"""Of OpenMP's threads: sleep at once, the harness's former value, and about what GNU's library does by itself."""
+
 AIMS = {
     "help": "1 s", "dry_run": "1 s", "complexity": "60 s", "plan_and_submit": "10 s", "status": "2 s",
     "report": "10 s, 1,000 MB",
@@ -148,6 +181,15 @@ def load_overheads(path: Path) -> Overheads | None:
     return read_as(Overheads, path, FORMAT, MEASURE)
 
 
+def save_besides(path: Path, besides: Besides) -> None:
+    write_json(path, {"format": FORMAT, **asdict(besides)})
+
+
+def load_besides(path: Path) -> Besides | None:
+    """The committed speeds; None where there are none yet. Raises UserError where the file is damaged."""
+    return read_as(Besides, path, FORMAT, MEASURE) if path.exists() else None
+
+
 MEASURE = "measure again with `make benchmarks`"
 HEADERS = ["command", "runs", "seconds, median", "lowest", "highest", "rounds", "memory, MB", "aim"]
 NUMERIC = (1, 2, 3, 4, 5, 6)
@@ -157,7 +199,11 @@ OVERHEAD_HEADERS = [
     "net", "execution", "iterations trained", "ms/iteration", "evaluation", "checkpoints", "metrics", "other", "in all", "aim",
 ]  # fmt: skip
 OVERHEAD = "harness.overhead.json"
-"""In tables/measured."""
+BESIDE = "harness.beside.json"
+"""In tables/measured, both."""
+BESIDE_HEADERS = [
+    "net", "execution", "threads", "GOMP_SPINCOUNT", "images/s, quiet", "beside a busy process", "kept", "aim",
+]  # fmt: skip
 
 
 def table(figures: Figures) -> Table:
@@ -200,19 +246,32 @@ def overhead_table(overheads: Overheads | None) -> Table:
     return Table(OVERHEAD_HEADERS, lines, range(2, 9))
 
 
+def beside_table(besides: Besides | None) -> Table:
+    known = {(one.net, one.spin): one for one in besides.besides} if besides else {}
+    lines = []
+    for spin in SPINS:
+        name, count, aim = parse_arch(BESIDE_NET).label, f"{spin:,}", "50 %"
+        if (one := known.get((BESIDE_NET, spin))) is None:
+            lines.append(cells(name, "", "", count, Cell("missing", "missing"), "", "", aim))
+        else:
+            speeds = (f"{median(one.quiet):,.0f}", f"{median(one.beside):,.0f}", f"{one.kept:.0f} %")
+            lines.append(cells(name, one.execution, str(one.threads), count, *speeds, aim))
+    return Table(BESIDE_HEADERS, lines, range(2, 7))
+
+
 def render_terminal(found: Found) -> str:
     """The columns that fit a terminal."""
     path = found.measured / "harness.json"
-    figures, overheads = load(path), load_overheads(path.with_name(OVERHEAD))
-    return terminal.render(table(figures)) + "\n\n" + terminal.render(overhead_table(overheads))
+    tables = (table(load(path)), overhead_table(load_overheads(path.with_name(OVERHEAD))))
+    return "\n\n".join(map(terminal.render, (*tables, beside_table(load_besides(path.with_name(BESIDE))))))
 
 
-def render(figures: Figures, overheads: Overheads | None) -> str:
+def render(figures: Figures, overheads: Overheads | None, besides: Besides | None = None) -> str:
     """The page in Markdown."""
-    return markdown.render(page(figures, overheads))
+    return markdown.render(page(figures, overheads, besides))
 
 
-def page(figures: Figures, overheads: Overheads | None) -> Page:
+def page(figures: Figures, overheads: Overheads | None, besides: Besides | None) -> Page:
     return Page(
         "harness",
         "The harness itself",
@@ -231,6 +290,15 @@ def page(figures: Figures, overheads: Overheads | None) -> Page:
             overhead_table(overheads),
             f"Measured on {overheads.machine}, {overheads.software}; commit {overheads.commit}."
             if overheads
+            else "missing: `make benchmarks` measures them.",
+            "## Speed beside another program",
+            "A compiled run on all cores, while another program keeps one core busy. Quiet and busy seconds take turns; each "
+            "figure is the median of five turns. The threads of OpenMP wait for each other after each operation. A thread "
+            "that waits in a loop holds its core from the others; a thread that sleeps gives the core away at once. "
+            f"The harness sets {environment.ENVIRONMENT['GOMP_SPINCOUNT']} rounds. The rounds change no bit of a result.",
+            beside_table(besides),
+            f"Measured on {besides.machine}, {besides.software}; commit {besides.commit}."
+            if besides
             else "missing: `make benchmarks` measures them.",
         ],
     )
@@ -260,4 +328,4 @@ def _said(calls: dict[str, int] | None) -> str:
 def pages(found: Found) -> Iterator[Page]:
     """The page of what is committed; none where nothing is."""
     if (path := found.measured / "harness.json").exists():
-        yield page(load(path), load_overheads(path.with_name(OVERHEAD)))
+        yield page(load(path), load_overheads(path.with_name(OVERHEAD)), load_besides(path.with_name(BESIDE)))
