@@ -295,7 +295,8 @@ def page(figures: Figures, overheads: Overheads | None, besides: Besides | None)
             "A compiled run on all cores, while another program keeps one core busy. Quiet and busy seconds take turns; each "
             "figure is the median of five turns. The threads of OpenMP wait for each other after each operation. A thread "
             "that waits in a loop holds its core from the others; a thread that sleeps gives the core away at once. "
-            f"The harness sets {environment.ENVIRONMENT['GOMP_SPINCOUNT']} rounds. The rounds change no bit of a result.",
+            f"The harness sets {environment.ENVIRONMENT['GOMP_SPINCOUNT']} rounds; `GOMP_SPINCOUNT` in the shell wins. "
+            "The rounds change no bit of a result.",
             beside_table(besides),
             f"Measured on {besides.machine}, {besides.software}; commit {besides.commit}."
             if besides
