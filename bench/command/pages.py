@@ -19,11 +19,11 @@ README, GUIDE = ROOT / "README.md", ROOT / "REPRODUCE.md"
 
 
 def put(page: Page, tables: Path) -> list[Path]:
-    """Write a page and its figures; returns their paths."""
+    """Write a page, its values and its figures; returns their paths."""
     from bench.report.figures import drawing
-    from bench.report.render import markdown
+    from bench.report.render import csv, markdown
 
-    text = markdown.render(page)
+    text, values = markdown.render(page), csv.render([page])
     drawn = {
         path: data
         for part in page.figures
@@ -31,8 +31,9 @@ def put(page: Page, tables: Path) -> list[Path]:
     }
     for path, data in drawn.items():
         write_bytes(path, data)
+    write_text(tables / f"{page.name}.csv", values)
     write_text(tables / f"{page.name}.md", text)  # last: whatever is damaged has been found by now
-    return [tables / f"{page.name}.md", *drawn]
+    return [tables / f"{page.name}.md", tables / f"{page.name}.csv", *drawn]
 
 
 def show(page: Page, tables: Path, text: str) -> None:

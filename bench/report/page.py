@@ -86,12 +86,49 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Value:
+    """One value behind a page: a line of `name`.csv. A text that does not apply is empty, a number None."""
+
+    net: str
+    """The net, or what else is measured: a command, a kind of cell."""
+    quantity: str
+    """`test error`, `parameters`, ..."""
+    unit: str
+    condition: str = ""
+    """What else decides the value: `with warm-up`, `10-crop`, `batch 128, NHWC`."""
+    schedule: str = ""
+    dataset: str = ""
+    changes: str = ""
+    """Fields of the recipe that are not the study's: `bn_group=64 lr=0.05`."""
+    precision: str = ""
+    seeds: int | None = None
+    """Values that `measured` is the mean of; 0 where a run is missing."""
+    published: str = ""
+    """As the paper prints it, or as it was read off a figure, in `unit`."""
+    statistic: str = ""
+    """Which statistic the published number is."""
+    measured: float | None = None
+    spread: float | None = None
+    """Standard deviation over seeds (n-1)."""
+    low: float | None = None
+    high: float | None = None
+    """95 % interval of what is compared with the published number."""
+    difference: float | None = None
+    """`measured` minus the published number."""
+    verdict: str = ""
+    source: str = ""
+    """Place in the paper of the published number, or who reports the value."""
+
+
+@dataclass(frozen=True)
 class Page:
     """A table of the paper as one file, `name`.md, and one part of report.html. Texts are Markdown; empty ones vanish."""
 
     name: str
     title: str
     parts: Sequence[Part]
+    values: Sequence[Value] = ()
+    """What the page shows, one value a line and not rounded: `name`.csv."""
 
     @property
     def tables(self) -> Iterator[Table]:

@@ -10,11 +10,11 @@ from bench.errors import UserError
 from bench.measure.counts.estimate import Estimator
 from bench.report.figures import curves, points
 from bench.report.figures.chart import Chart
-from bench.report.page import Cell, Figure, Manifest, Page, Part, Section, Table, behind, cells, grid
+from bench.report.page import Cell, Figure, Manifest, Page, Part, Section, Table, Value, behind, cells, grid
 from bench.report.render import terminal
 from bench.report.render.markdown import thousands
 from bench.report.sections import claims as asked
-from bench.report.sections import manifest, third_party
+from bench.report.sections import manifest, third_party, values
 from bench.report.sections.runs import (
     MATCH,
     SAMPLING,
@@ -197,7 +197,23 @@ def page(found: Found, variant: ImageNetVariant) -> Page:
             *_skipped(members),
             *provenance(members),
         ],
+        [value for row in all_rows for value in _values(row, variant)],
     )
+
+
+def _values(row: Row, variant: ImageNetVariant) -> list[Value]:
+    """What the page shows of a net: the paper's number under its own protocol, and ours under every one."""
+    found = []
+    protocols = dict.fromkeys((variant.study.protocol, *(name for run in row.runs for name in run.evaluation)))
+    for protocol in protocols:
+        for top in (1, 5) if variant.study.top5 else (1,):
+            value = Value(row.arch.title, f"top-{top} error", "%", protocol, **values.setting(variant))
+            value = values.of_seeds(value, row.errors(protocol, top))
+            if protocol == variant.study.protocol:
+                value = values.judged(value, _number(variant.study, row.arch, top), judge(row, variant, top))
+            found.append(value)
+    base = Value(row.arch.title, "", "%", **values.setting(variant))
+    return [*found, *values.of_results(base, row.runs)]
 
 
 def _skipped(runs_shown: Sequence[FinishedRun]) -> list[Part]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.files import Damaged, read_as, write_text
 from bench.report.figures.chart import GREY, SHADES, Axis, Chart, Panel, Series, Style
-from bench.report.page import Figure, Page, Part, Table, grid
+from bench.report.page import Figure, Page, Part, Table, Value, grid
 from bench.report.render import markdown, terminal
 from bench.report.sections.runs import Found
 from bench.studies.calibration import ASSUMPTIONS, CURVE, POWER, RUNS, SPREADS, STATISTICS, Setting, settings
@@ -257,7 +257,20 @@ def page(calibration: Calibration) -> Page:
         f"Simulated: {calibration.cells:,} cells of each kind, seed {calibration.seed}, {calibration.versions}. Anew with "
         "`python bench/run.py --table calibration`.",
     ]
-    return Page("calibration", "Calibration of the verdicts", parts)
+    values = [value for outcome in calibration.outcomes for value in _values(outcome, calibration)]
+    return Page("calibration", "Calibration of the verdicts", parts, values)
+
+
+def _values(outcome: Outcome, calibration: Calibration) -> list[Value]:
+    """How often each word is said at each true difference, in percent of the simulated cells."""
+    setting, found = outcome.setting, []
+    kind = f"{setting.statistic}, {setting.runs} run{'s' if setting.runs > 1 else ''} of ours"
+    for at, shift in enumerate(setting.shifts):
+        condition = f"true spread {setting.spread:g}, draws {setting.draws}, true difference {shift:g}"
+        for word, counts in (("better", outcome.better), ("worse", outcome.worse), ("undecided", outcome.undecided)):
+            share = counts[at] / calibration.cells
+            found.append(Value(kind, f"cells judged {word}", "%", condition, measured=100 * share))
+    return found
 
 
 STROKES = (Style(1.8, "dotted"), Style(1.6, "dashed"), Style(1.2), Style(2.2), Style(3.2))

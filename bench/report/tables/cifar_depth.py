@@ -10,10 +10,10 @@ from typing import get_args
 
 from bench.report.figures import curves, points
 from bench.report.figures.chart import Chart
-from bench.report.page import Cell, Figure, Manifest, Page, Part, Section, Table, behind, cells
+from bench.report.page import Cell, Figure, Manifest, Page, Part, Section, Table, Value, behind, cells
 from bench.report.render import terminal
 from bench.report.render.markdown import thousands
-from bench.report.sections import change, manifest, point_by_point, third_party
+from bench.report.sections import change, manifest, point_by_point, third_party, values
 from bench.report.sections import claims as asked
 from bench.report.sections.runs import (
     MATCH,
@@ -306,7 +306,23 @@ def page(found: Found, variant: Variant) -> Page:
             *sentences(runs, deviations, choices),
             *provenance(runs),
         ],
+        list(dict.fromkeys(value for row in all_rows for value in _values(row, variant))),
     )
+
+
+def _values(row: Row, variant: Variant) -> list[Value]:
+    """What the page shows of a net."""
+    numbers, ids = published.load(), PUBLISHED.get(row.arch.name)
+    base = Value(row.arch.title, "test error", "%", **values.setting(variant, row.precision))
+    errors = row.values("test_error")
+    found = [values.judged(values.of_seeds(base, errors), numbers[ids.error] if ids else None, row.verdict)]
+    if row.best and row.best.difference is not None:
+        number = _best(row.arch)
+        best = replace(base, quantity="test error, best of 5", seeds=len(errors))
+        best = replace(best, measured=number.number + row.best.difference)
+        found.append(values.judged(best, number, row.best))
+    parameters = Value(row.arch.title, "parameters", "1", measured=_parameters(row.arch))
+    return [*found, *values.of_results(base, row.runs), parameters]
 
 
 def _change(finished: Mapping[str, FinishedRun], variant: Variant, all_rows: Sequence[Row]) -> list[Part]:

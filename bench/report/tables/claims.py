@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 
 from bench.measure.counts.fvcore_count import Cost
-from bench.report.page import Cell, Page, Part, Table, cells, grid
+from bench.report.page import Cell, Page, Part, Table, Value, cells, grid
 from bench.report.render import markdown, terminal
 from bench.report.sections import claims as asked
 from bench.report.sections import gradient_rows
@@ -172,7 +172,27 @@ def page(finished: Finished, costs: Mapping[str, Cost], folders: Sequence[Path] 
         parts += _family(family, f"### {TITLES[family.table]}")
     for family in others:
         parts += _family(family, f"## {_heading(family)}")
-    return Page("claims", "Claims of the paper", parts)
+    values = [_value(one) for one in counted]
+    values += [_value(one, family) for family in found for one in family.judged]
+    return Page("claims", "Claims of the paper", parts, values)
+
+
+def _value(one: Judged, family: Family | None = None) -> Value:
+    """A claim with its verdict, and the step that it hangs on; counts know no setting."""
+    claim, closest = one.claim, one.closest if one.word != "not run" else None
+    seeds = [len(one.values(claim.quantities[0], net)) for net in claim.nets] if family else []
+    value = Value(short(claim.nets), f"claim {claim.id}", "", verdict=one.word, source=claim.locator)
+    if family:
+        value = replace(value, schedule=family.setting.schedule, condition=family.page, seeds=min(seeds))
+    if closest is None:
+        return value
+    total = closest.total
+    quantity = f"{value.quantity}: {SOURCES[closest.step.quantity].words}"
+    value = replace(value, quantity=quantity, measured=float(total.value), published=f"{closest.bound:g}")
+    value = replace(value, statistic=f"bound of the step, {closest.step.side}")
+    if total.half_width == float("inf"):
+        return value
+    return replace(value, low=float(total.value - total.half_width), high=float(total.value + total.half_width))
 
 
 def _heading(family: Family) -> str:

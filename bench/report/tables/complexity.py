@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from bench.files import read_as, write_json
 from bench.measure.counts.fvcore_count import Cost, image_side
 from bench.report.figures import points
 from bench.report.figures.chart import Chart
-from bench.report.page import Cell, Figure, Manifest, Page, Part, Table, behind, cells, grid
+from bench.report.page import Cell, Figure, Manifest, Page, Part, Table, Value, behind, cells, grid
 from bench.report.render import markdown, terminal
 from bench.report.render.markdown import thousands
 from bench.report.sections import claims as asked
-from bench.report.sections import manifest
+from bench.report.sections import manifest, values
 from bench.report.sections.runs import Found
 from bench.studies.complexity import ARCHS, KNOWN_DIFFERENCES, PUBLISHED_FLOPS, PUBLISHED_PARAMETERS
 from bench.verdicts import claims, published
@@ -222,7 +222,27 @@ def page(costs: dict[str, Cost], by: Made | None = None) -> Page:
             *asked.section(claims.exact(costs), whole=True),
             *_conventions(costs),
         ],
+        [value for row in counted for value in _values(row)],
     )
+
+
+def _values(row: Row) -> list[Value]:
+    """The counts of a net, those that the paper prints in its own unit too."""
+    found = []
+    for quantity, count, verdict, ids in (
+        ("parameters", row.cost.parameters, row.parameters, PUBLISHED_PARAMETERS),
+        ("multiply-adds", row.cost.multiply_adds, row.flops, PUBLISHED_FLOPS),
+        ("multiply-adds, convolutions alone", row.cost.conv_multiply_adds, None, {}),
+        ("fvcore total", row.cost.fvcore_total, None, {}),
+    ):
+        value = Value(display(row.arch), quantity, "1", measured=count)
+        if verdict and verdict.difference is not None:
+            number = published.load()[ids[row.arch.name]]
+            scale = float(number.unit.split()[0])
+            value = replace(values.judged(value, number, verdict), published=f"{number.number * scale:.12g}")
+            value = replace(value, difference=verdict.difference * scale)
+        found.append(value)
+    return found
 
 
 def _against(counted: Sequence[Row]) -> Chart:

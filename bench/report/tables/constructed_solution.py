@@ -9,11 +9,11 @@ from typing import Any
 
 from bench.report.figures.chart import GREY, TEST, Axis, Chart, Panel, Series, Style, colour
 from bench.report.figures.curves import BOTH, SEEDS_DRAWN, of_seeds, unit_of
-from bench.report.page import Cell, Figure, Page, Section, Table, behind, cells
+from bench.report.page import Cell, Figure, Page, Section, Table, Value, behind, cells
 from bench.report.render import terminal
 from bench.report.render.markdown import thousands
 from bench.report.sections import claims as asked
-from bench.report.sections import manifest
+from bench.report.sections import manifest, values
 from bench.report.sections.runs import Found, mean_and_spread, provenance, sentences, verdict_cell
 from bench.report.sections.titles import SEEDS, measured, not_theirs, titled, to_fill
 from bench.report.tables.cifar_depth import QUANTITIES, judge, paper_cells
@@ -21,9 +21,9 @@ from bench.runs import construction
 from bench.runs.derived import Extension
 from bench.runs.finished import Finished
 from bench.studies import constructed_solution as study
-from bench.studies.cifar_depth import choices, deviations
+from bench.studies.cifar_depth import PUBLISHED, choices, deviations
 from bench.studies.variant import PAPER, Variant, ordered
-from bench.verdicts import claims
+from bench.verdicts import claims, published
 from models.arch import Arch
 
 TABLE = "constructed_solution"
@@ -192,7 +192,18 @@ def page(found: Found, variant: Variant) -> Page:
             *sentences(trained, deviations, choices),
             *provenance([*trained, *(one.extension for one in nets)]),
         ],
+        [value for row in all_rows for value in _values(row, variant)],
     )
+
+
+def _values(row: Row, variant: Variant) -> list[Value]:
+    """The errors of a net that came about in one of these ways."""
+    base = Value(row.arch.title, "test error", "%", row.how, **values.setting(variant))
+    tested = values.of_seeds(base, row.test_errors)
+    if row.trained and (ids := PUBLISHED.get(row.arch.name)):
+        tested = values.judged(tested, published.load()[ids.error], judge(row.arch, row.test_errors, variant))
+    trained = replace(base, quantity=values.RESULTS["train_error_full"][0])
+    return [tested, values.of_seeds(trained, row.train_errors)]
 
 
 def _figure(variant: Variant, all_rows: Sequence[Row], nets: Sequence[Built]) -> Figure:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean, median
 
 from bench.measure.probes.gradients_record import Chain, backward, chain, forward, of_weights
 from bench.report.figures import gradients as pictures
-from bench.report.page import Cell, Figure, Manifest, Page, Part, Picture, Section, Table, behind, cells, grid
+from bench.report.page import Cell, Figure, Manifest, Page, Part, Picture, Section, Table, Value, behind, cells, grid
 from bench.report.render import terminal
 from bench.report.sections import claims as asked
 from bench.report.sections import gradient_findings as findings
-from bench.report.sections import manifest
+from bench.report.sections import manifest, values
 from bench.report.sections.gradient_rows import Row, Run, number, rows, variants
 from bench.report.sections.runs import Found, provenance
 from bench.report.sections.titles import measured as section_of
@@ -144,7 +145,24 @@ def page(found: Found, variant: GradientVariant) -> Page:
             *_training(runs),
             *provenance(runs),
         ],
+        [value for row in all_rows for value in _values(row, variant)],
     )
+
+
+def _values(row: Row, variant: GradientVariant) -> list[Value]:
+    """The ratios of a net at the beginning, the middle and the end of its training, and its test error."""
+    base = Value(row.arch.title, "test error", "%", row.condition.label, **values.setting(variant))
+    errors = [run.result.test_error for run in row.runs if run.result.test_error is not None]
+    found = [values.of_seeds(base, errors)]
+    for quantity, ratio in (
+        ("forward: last layer over first", forward),
+        ("backward: first layer over last", backward),
+        ("weights' gradient: first layer over last", of_weights),
+    ):
+        for share, when in ((0, "at first"), (0.5, "half-way"), (1, "at the end")) if row.runs else ():
+            value = replace(base, quantity=quantity, unit="1", condition=f"{row.condition.label}; {when}")
+            found.append(replace(value, seeds=len(row.runs), measured=row.at(ratio, share)))
+    return found
 
 
 def _trained(shown: Sequence[Row]) -> list[Part]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 
 from bench.device import environment
 from bench.files import read_as, write_json
-from bench.report.page import Cell, Page, Section, Table, behind, cells, grid
+from bench.report.page import Cell, Page, Section, Table, Value, behind, cells, grid
 from bench.report.render import markdown, terminal
 from bench.report.sections import manifest
 from bench.report.sections.runs import Found
@@ -302,7 +302,22 @@ def page(figures: Figures, overheads: Overheads | None, besides: Besides | None)
             if besides
             else "missing: `make benchmarks` measures them.",
         ],
+        _values(figures, overheads),
     )
+
+
+def _values(figures: Figures, overheads: Overheads | None) -> list[Value]:
+    """The time and memory of each command, and the share of a run's time that is no training."""
+    found = []
+    for figure in figures.figures:
+        base = Value(figure.name, "time", "s", f"{figure.runs} runs" if figure.runs else "", source=figures.machine)
+        found.append(replace(base, measured=float(median(figure.seconds))))
+        found.append(replace(base, quantity="peak memory", unit="MB", measured=figure.peak_mb))
+    for one in overheads.overheads if overheads else ():
+        for part, share in one.shares.items():
+            base = Value(parse_arch(one.net).label, f"overhead: {part}", "%", one.execution)
+            found.append(replace(base, measured=share, source=overheads.machine if overheads else ""))
+    return found
 
 
 def _where(figures: Figures) -> str:

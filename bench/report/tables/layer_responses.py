@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean, median
 
@@ -12,10 +12,10 @@ from bench.files import read_json
 from bench.measure.probes import responses_record
 from bench.measure.probes.responses_record import CHOICES, OURS, Magnitudes
 from bench.report.figures.responses import figure_7
-from bench.report.page import Cell, Figure, Manifest, Page, Part, Section, Table, behind, cells, grid
+from bench.report.page import Cell, Figure, Manifest, Page, Part, Section, Table, Value, behind, cells, grid
 from bench.report.render import terminal
 from bench.report.sections import claims as asked
-from bench.report.sections import manifest
+from bench.report.sections import manifest, values
 from bench.report.sections.runs import Found, difference, mean_and_spread, provenance, sentences, verdict_cell
 from bench.report.sections.titles import SEEDS, titled, to_fill
 from bench.report.sections.titles import measured as section_of
@@ -58,6 +58,10 @@ class Row:
     def curve(self, choice: str = OURS) -> list[float]:
         """The mean over runs, of each layer."""
         return [fmean(values) for values in zip(*(found.std[choice] for found in self.measured), strict=True)]
+
+    def of_layer(self, layer: int) -> list[float]:
+        """The response of a layer, counted from 1, of each run."""
+        return [float(found.std[OURS][layer - 1]) for found in self.measured]
 
     def papers(self) -> dict[int, float]:
         """The paper's own value of each layer, counted from 1, as far as it could be read off its figure."""
@@ -170,7 +174,28 @@ def page(found: Found, variant: Variant) -> Page:
             *provenance(runs),
             *_measurements(all_rows),
         ],
+        [value for row in all_rows for value in _values(row, variant)],
     )
+
+
+def _values(row: Row, variant: Variant) -> list[Value]:
+    """The mean response of a net under each choice, and the response of each of its layers."""
+    base = Value(row.arch.title, "mean response", "std", **values.setting(variant))
+    number = published.load()[published_id(row.arch)] if row.arch in ARCHS else None
+    found = [values.judged(values.of_seeds(base, row.means()), number, judge(row, variant))]
+    if not row.runs:
+        return found
+    others = [choice for choice in CHOICES if choice != OURS]
+    found += [
+        values.of_seeds(replace(base, condition=choice.replace(" ", ", ")), row.means(choice)) for choice in others
+    ]
+    papers = row.papers()
+    for layer in range(1, row.arch.depth):
+        value = values.of_seeds(replace(base, quantity=f"response of layer {layer}"), row.of_layer(layer))
+        if (theirs := papers.get(layer)) is not None:
+            value = replace(value, published=f"{theirs:.12g}", statistic="reading off a figure", source="Fig. 7")
+        found.append(value)
+    return found
 
 
 def claimed(found: Found, variant: Variant) -> Setting:

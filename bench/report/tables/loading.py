@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.files import read_as, write_json
-from bench.report.page import Cell, Page, Table, behind, cells
+from bench.report.page import Cell, Page, Table, Value, behind, cells
 from bench.report.render import markdown, terminal
 from bench.report.sections import manifest
 from bench.report.sections.runs import Found
@@ -109,6 +109,10 @@ def page(loading: Loading) -> Page:
             f"`box` crops differ from `whole` ones by {loading.mean_difference:.3f} grey levels in the mean over all pixels, "
             f"and by {loading.largest_difference:.0f} at most.",
             f"Measured on {_where(loading)}.",
+        ],
+        [
+            Value(way.name, "image loading", "images/s", measured=way.rate, source=loading.machine)
+            for way in loading.ways
         ],
     )
 

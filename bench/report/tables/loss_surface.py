@@ -11,10 +11,10 @@ from bench.files import read_json
 from bench.measure.probes import surface_record
 from bench.measure.probes.surface_record import NOTHING_LEFT, RAYS, Surface
 from bench.report.figures import surfaces as pictures
-from bench.report.page import Cell, Figure, Manifest, Page, Picture, Section, Table, behind, cells, grid
+from bench.report.page import Cell, Figure, Manifest, Page, Picture, Section, Table, Value, behind, cells, grid
 from bench.report.render import terminal
 from bench.report.render.markdown import thousands
-from bench.report.sections import manifest
+from bench.report.sections import manifest, values
 from bench.report.sections.runs import Found, mean_and_spread, provenance, sentences
 from bench.report.sections.titles import SEEDS, measured, titled, to_fill
 from bench.runs.finished import FinishedRun
@@ -169,7 +169,29 @@ def page(found: Found, variant: Variant) -> Page:
             *provenance(members),
             *([Section("Surfaces", [_parts(all_rows)])] if members else []),
         ],
+        [value for row in all_rows for value in _values(row, variant)],
     )
+
+
+def _values(row: Row, variant: Variant) -> list[Value]:
+    """What is read off the surfaces around a net: of lines and of planes; a radius beyond the grid is infinite."""
+    measures: tuple[tuple[str, str, Number], ...] = (
+        ("loss", "nats", lambda surface: surface.loss),
+        ("test error", "%", lambda surface: surface.error),
+        ("distance at which the loss doubles", "norms of the filters", _radius(surface_record.doubled)),
+        ("distance at which the loss is one nat more", "norms of the filters", _radius(surface_record.one_more)),
+        ("roughness", "%", surface_record.roughness),
+    )
+    found = []
+    for kind, surfaces in (("lines", row.lines), ("plane", row.planes)):
+        for quantity, unit, of in measures:
+            known = [float(number) for surface in surfaces if (number := of(surface)) is not None]
+            value = Value(row.arch.title, quantity, unit, kind, **values.setting(variant))
+            if any(map(math.isinf, known)):
+                found.append(replace(value, seeds=len(known), measured=math.inf))
+            else:
+                found.append(values.of_seeds(value, known))
+    return found
 
 
 def _figures(variant: Variant, all_rows: Sequence[Row]) -> list[Figure | Picture]:

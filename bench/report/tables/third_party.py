@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from bench.report.figures import points
 from bench.report.figures.chart import Chart
-from bench.report.page import Cell, Figure, Page, Part, Table, cells
+from bench.report.page import Cell, Figure, Page, Part, Table, Value, cells
 from bench.report.render import markdown, terminal
 from bench.report.sections.runs import Found
 from bench.report.sections.third_party import OTHER, SAME, Reported, depth_of, error_text, load, others
@@ -66,6 +66,24 @@ def page() -> Page:
             table([number for number in order if number.top]),
             *_sources(),
         ],
+        [_value(number) for number in order],
+    )
+
+
+def _value(number: Reported) -> Value:
+    """What somebody reports, beside the paper's number; it gets no verdict."""
+    paper = published.load().get(number.paper)
+    return Value(
+        number.net,
+        f"{number.top} error".strip() if number.top else "test error",
+        "%",
+        "; ".join(filter(None, (number.protocol, number.departs))),
+        published=(paper.printed or paper.value) if paper else "",
+        statistic=paper.statistic if paper else "",
+        measured=number.error,
+        spread=float(number.spread) if number.spread else None,
+        difference=number.error - paper.number if paper else None,
+        source=number.source,
     )
 
 

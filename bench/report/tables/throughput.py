@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from statistics import median
 
 from bench.measure.speed import records
@@ -10,7 +11,7 @@ from bench.measure.speed.ceilings import Ceilings, least_bytes, multiply_adds
 from bench.measure.speed.records import THIRD_MINUTE, Machine, Session, Speed, label
 from bench.measure.speed.settings import WHOLE, WHOLES, WholeRun, settings
 from bench.report.figures import throughput as picture
-from bench.report.page import Cell, Manifest, Page, Part, Picture, Table, behind, cells, grid
+from bench.report.page import Cell, Manifest, Page, Part, Picture, Table, Value, behind, cells, grid
 from bench.report.render import markdown, terminal
 from bench.report.sections import manifest
 from bench.report.sections.runs import Found
@@ -142,7 +143,27 @@ def page(machines: Sequence[Machine]) -> Page:
             "## GPU",
             f"missing: `{COMMAND}` on a machine with one. None could be reached where this was measured.",
         ]
-    return Page("throughput", "Throughput", parts)
+    values = [value for machine in machines for speed in machine.speeds for value in _values(speed, machine)]
+    return Page("throughput", "Throughput", parts, values)
+
+
+def _values(speed: Speed, machine: Machine) -> list[Value]:
+    """The speed of a loop on a machine, and its ratio to the reference loop's with a 95 % interval."""
+    setting, (low, high) = speed.setting, speed.interval
+    layout = "NHWC" if setting.memory_format == "channels_last" else "NCHW"
+    doing = "training" if setting.training else "testing"
+    condition = f"{doing}, {setting.how}, {layout}, batch {setting.batch}"
+    base = Value(label(setting.net), "speed", "images/s", condition, precision=setting.precision, source=machine.name)
+    ratio = replace(
+        base, quantity="speed over the reference loop's", unit="1", measured=speed.ratio, low=low, high=high
+    )
+    return [
+        replace(base, measured=speed.rate),
+        replace(base, quantity="speed of the reference loop", measured=speed.reference_rate),
+        ratio,
+        replace(base, quantity="first iteration", unit="s", measured=speed.first_seconds),
+        replace(base, quantity="peak memory", unit="MB", measured=speed.peak_mb),
+    ]
 
 
 def _of_machine(machine: Machine) -> list[Part]:

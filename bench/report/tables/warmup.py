@@ -9,19 +9,19 @@ from statistics import fmean
 from bench.measure.probes.first_learning import first_below
 from bench.report.figures.chart import Axis, Chart, Panel, Series, Style
 from bench.report.figures.curves import BOTH, SEEDS_DRAWN, of_seeds, unit_of
-from bench.report.page import Cell, Figure, Page, Table, behind, cells
+from bench.report.page import Cell, Figure, Page, Table, Value, behind, cells
 from bench.report.render import terminal
 from bench.report.render.markdown import thousands
 from bench.report.sections import claims as asked
-from bench.report.sections import manifest
+from bench.report.sections import manifest, values
 from bench.report.sections.runs import Found, mean_and_spread, provenance, sentences, verdict_cell
 from bench.report.sections.titles import SEEDS, measured, not_theirs, titled, to_fill
 from bench.report.tables.cifar_depth import QUANTITIES, judge, paper_cells
 from bench.runs.finished import FinishedRun
 from bench.studies import warmup as study
-from bench.studies.cifar_depth import choices, deviations
+from bench.studies.cifar_depth import PUBLISHED, choices, deviations
 from bench.studies.variant import PAPER, Variant, ordered
-from bench.verdicts import claims
+from bench.verdicts import claims, published
 from models.arch import Arch
 
 TABLE = "warmup"
@@ -154,7 +154,28 @@ def page(found: Found, variant: Variant) -> Page:
             *sentences(members, deviations, choices),
             *provenance(members),
         ],
+        [value for row in all_rows for value in _values(row, variant)],
     )
+
+
+def _values(row: Row, variant: Variant) -> list[Value]:
+    """What the page shows of a net that was started low, or not."""
+    how = "with warm-up" if row.warm else "at the full rate"
+    run, errors = study.pair(variant, row.arch, 0)[row.warm], row.values("test_error")
+    base = Value(row.arch.title, "test error", "%", how, **values.setting(variant))
+    value = values.of_seeds(base, errors)
+    if run == variant.spec(row.arch, 0) and (ids := PUBLISHED.get(row.arch.name)):
+        value = values.judged(value, published.load()[ids.error], judge(row.arch, errors, variant))
+    found = [value, *values.of_results(base, row.runs)]
+    for level in LEVELS:
+        ends = [float(last) for between in row.below(level) if between for last in between[1:]]
+        of_level = replace(base, quantity=f"training error falls below {level:g} % by", unit="iteration")
+        found.append(values.of_seeds(of_level, ends))
+    ended = [float(run.result.warmup_ended) for run in row.runs if run.result.warmup_ended is not None]
+    return [
+        *found,
+        *([values.of_seeds(replace(base, quantity="warm-up ended", unit="iteration"), ended)] if ended else []),
+    ]
 
 
 def _figure(variant: Variant, all_rows: Sequence[Row]) -> Figure:
