@@ -85,6 +85,10 @@ def dispatch(options: Options) -> int:
         from bench.command import pretrained
 
         return pretrained.evaluate_cifar(options)
+    if options.moving.data:
+        from bench.command import export_data
+
+        return export_data.export(options)
     if options.moving.export or options.moving.imports:
         from bench.command import transfer
 

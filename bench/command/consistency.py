@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.command import names
 from bench.command.options import FIELDS, Options, build, default
-from bench.command.subcommands import COMMANDS, FLAGS, SLURM, TOLERATED, Command
+from bench.command.subcommands import COMMANDS, DATA, FLAGS, RUNS, SLURM, TOLERATED, Command
 from bench.command.tables import ANY, TABLES
 from bench.errors import UserError
 from bench.files import check_folder
@@ -41,7 +41,8 @@ def check_results(options: Options) -> None:
         check_folder(getattr(options, name), f"--{name}")
     slurm = options.slurm
     looks = slurm.status or slurm.logs or slurm.cancel or slurm.retry or options.moving.export
-    if looks and not options.results.is_dir():
+    elsewhere = options.moving.data and options.results != default("results")
+    if (looks or elsewhere) and not options.results.is_dir():
         raise UserError(f"--results {options.results}: no such folder: give the one in which the runs were begun")
 
 
@@ -85,7 +86,7 @@ def _choices() -> str:
 
 
 def _table_is_there(command: Command, options: Options, given: Mapping[str, Any]) -> str | None:
-    free = options.moving.export or options.moving.imports or options.elsewhere.evaluate
+    free = command.name == "export" or options.moving.export or options.moving.imports or options.elsewhere.evaluate
     return None if options.table or free else f"--table is missing: {_choices()}"
 
 
@@ -128,6 +129,20 @@ def _checkpoints_are_packed(command: Command, options: Options, given: Mapping[s
     if options.moving.checkpoints and not options.moving.export:
         return f"--checkpoints {options.moving.checkpoints} is for export: add --export FILE"
     return None
+
+
+def _export_has_an_object(command: Command, options: Options, given: Mapping[str, Any]) -> str | None:
+    """Of export: a bundle of runs, or files for other programs, which take all runs of a table."""
+    if command.name != "export":
+        return None
+    data = [FIELDS[name].name for name in DATA if name in given]
+    if not data:
+        return None if options.moving.export else "export: FILE is missing: see python bench/run.py export --help"
+    if options.moving.export:
+        return f"export {options.moving.export}: a bundle has a command of its own: leave out {' and '.join(data)}"
+    wrong = [FIELDS[name].name for name in given if name in RUNS and name not in ("table", "results")]
+    words = " and ".join(wrong)
+    return f"{words}: {data[0]} has all runs of a table, each with its fields: leave out {words}" if wrong else None
 
 
 def _weights_fit(command: Command, options: Options, given: Mapping[str, Any]) -> str | None:
@@ -179,6 +194,7 @@ Rule = Callable[[Command, Options, Mapping[str, Any]], str | None]
 QUESTIONS = frozenset({"status", "logs", "cancel", "retry"})
 RULES: tuple[Rule, ...] = (
     _cifar_file_fits,
+    _export_has_an_object,
     _checkpoints_are_packed,
     _table_is_there,
     _force_has_an_object,

@@ -19,8 +19,11 @@ from bench.training.source import Source
 from slurm import sbatch_options
 
 Cluster = Literal["local", "slurm"]
-Page = Literal["everyday", "more", "slurm", "old"]
-"""The help page of the main command on which an option stands; `old` are those that became subcommands, on none."""
+Page = Literal["everyday", "more", "slurm", "old", "own"]
+"""The help page of the main command on which an option stands.
+
+`old` are those that became subcommands, on none; `own` are those of subcommands alone, which the main command does not take.
+"""
 PAGES: tuple[Page, ...] = get_args(Page)
 
 
@@ -48,6 +51,11 @@ def slurm_option(help: str, metavar: str, convert: Callable[[str], Any] = values
 def old(default: Any, help: str, metavar: str | None = None, convert: Callable[[str], Any] = str, **more: Any) -> Any:
     """A field that a subcommand sets, and a flag of the same name."""
     return option(default, help, metavar, convert, "old", **more)
+
+
+def own(help: str, metavar: str, convert: Callable[[str], Any]) -> Any:
+    """A field that is an option of one subcommand alone."""
+    return option(None, help, metavar, convert, "own")
 
 
 @dataclass(frozen=True)
@@ -127,7 +135,18 @@ class MovingOptions:
     checkpoints: Literal["unfinished", "all"] | None = old(
         None, "checkpoints too: of unfinished runs, or of all", "WHICH", Choice(("unfinished", "all"))
     )
+    csv: Path | None = own("every value of the pages, one a line", "FILE.csv", values.ending(".csv"))
+    latex: Path | None = own("main tables for LaTeX (booktabs, siunitx)", "FILE.tex", values.ending(".tex"))
+    points: Path | None = own(
+        "evaluation points of all runs, .csv or .parquet", "FILE", values.ending(".csv", ".parquet")
+    )
+    figures: Path | None = own("figures as PDF", "DIR", values.path)
     imports: tuple[Path, ...] = old((), "bundles of other machines", "FILE", values.path, many=True, name="import")
+
+    @property
+    def data(self) -> bool:
+        """Whether files for other programs are asked for."""
+        return bool(self.csv or self.latex or self.points or self.figures)
 
 
 @dataclass(frozen=True)

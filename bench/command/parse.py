@@ -36,7 +36,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     found, others = parser.parse_known_args(words)
     if others:
         raise UserError(_stray(others[0]))
-    given = vars(found)
+    given = {name: value for name, value in vars(found).items() if value is not None}
     flags = [name for name in FLAGS if name in given] if command is MAIN else []
     if command.name == "evaluate":
         given = _evaluated(given)
@@ -104,6 +104,7 @@ def _add(parser: argparse.ArgumentParser, field: Field, command: Command, hidden
         facts |= {"type": field.convert, "metavar": help_pages.metavar(field)}
     if field.field == command.target:
         facts["nargs"] = "?" if command.optional else "+" if field.many else None
+        facts |= {"default": None} if command.optional else {}  # argparse would convert the word that suppresses it
         parser.add_argument(field.field, **{**facts, "metavar": help_pages.target(command)})
     else:
         facts |= {"nargs": "+", "action": "extend"} if field.many else {}
@@ -136,6 +137,8 @@ def _check_names(words: Sequence[str], command: Command) -> None:
         if not name.startswith("--") or name == "--" or name in known | prints:
             continue
         others = {field.name for field in FIELDS.values()}
+        if name in others and command is MAIN:
+            raise UserError(f"{name} is an option of export: run.py export {name} ...")
         if name in others:
             raise UserError(f"{name} is no option of {command.name}: see run.py {command.name} --help")
         said = names.nearest(name, known | prints)

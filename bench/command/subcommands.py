@@ -11,6 +11,8 @@ from bench.command.options import FIELDS, Page
 RUNS = ("table", "schedule", "seeds", "only", "set", "dataset", "selection", "data", "results")
 """Options that name runs, and the folder that they are in."""
 PLACE = ("results", "tables")
+DATA = ("csv", "latex", "points", "figures")
+"""Options of export that write files for other programs."""
 COMPUTING = ("download", "workers", "execution", "skip_broken", "pack")
 """Options of how runs are computed."""
 SLURM = tuple(name for name, one in FIELDS.items() if one.page == "slurm")
@@ -104,12 +106,18 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "export",
-            "finished runs, packed into one file",
-            "Finished runs, packed into FILE: those of the tables, or all in --results.",
-            ("checkpoints", "force", *RUNS),
+            "finished runs in one file; values, tables and figures",
+            "Finished runs, packed into FILE: those of the tables, or all in --results.\n"
+            "Or results for other programs, from --results and tables/measured.",
+            ("checkpoints", *DATA, "force", "table", "schedule", "seeds", "only", "set", "results"),
+            ("dataset", "selection", "data"),
             target="export",
-            help={"force": "new FILE in place of the old"},
-            examples=("runs.zip", "runs.zip --table table6 --checkpoints unfinished"),
+            optional=True,
+            help={"force": "new files in place of the old"},
+            examples=(
+                "runs.zip --table table6 --checkpoints unfinished",
+                "--csv values.csv --points points.parquet --figures figures",
+            ),
         ),
         Command(
             "import",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 ANY = frozenset(
     {"table", "results", "tables", "dry_run", "report", "check", "export", "checkpoints", "publish", "force"}
+    | {"csv", "latex", "points", "figures"}
 )
 """Options that every table heeds."""
 RUNS = ANY | {

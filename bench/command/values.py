@@ -113,6 +113,18 @@ def path(text: str) -> Path:
     return Path(text)
 
 
+def ending(*suffixes: str) -> Callable[[str], Path]:
+    """A path that ends in one of these. Its converter raises ArgumentTypeError."""
+
+    def converted(text: str) -> Path:
+        found = path(text)
+        if found.suffix not in suffixes:
+            raise ArgumentTypeError(f"{found}: must end in {' or '.join(suffixes)}")
+        return found
+
+    return converted
+
+
 def choices_of(convert: object) -> Iterable[str]:
     """The words that a converter takes, for completion; none where it takes others too."""
     return convert.words if isinstance(convert, Choice) else ()

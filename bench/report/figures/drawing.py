@@ -65,11 +65,15 @@ def draw(chart: Chart) -> Figure:
     return figure
 
 
-UNDATED: dict[str, dict[str, None]] = {"svg": {"Date": None}, "png": {"Software": None}}
+UNDATED: dict[str, dict[str, None]] = {
+    "svg": {"Date": None},
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None},
+}
 """Format -> what must not stand in the file, that the same data be the same bytes."""
 
 
-def save(chart: Chart | Figure, path: Path, formats: Iterable[str] = tuple(UNDATED)) -> dict[Path, bytes]:
+def save(chart: Chart | Figure, path: Path, formats: Iterable[str] = ("svg", "png")) -> dict[Path, bytes]:
     """`path`.svg and `path`.png of a chart, or of a figure that is drawn already: the same bytes for the same data."""
     import matplotlib.pyplot as plt
 
