@@ -243,3 +243,70 @@ def test_the_last_bit_of_a_logarithm_moves_no_name(monkeypatch: pytest.MonkeyPat
     logarithm = np.log10
     monkeypatch.setattr(np, "log10", lambda values: np.nextafter(logarithm(values), np.inf))
     assert list(drawing.save(picture.draw(), tmp_path / "one").values()) == before
+
+
+def test_a_picture_says_where_it_is_from(charts: dict[str, Chart], tmp_path: Path) -> None:
+    """Data set and page stand in each committed picture; those of no data set name the page."""
+    for path in (ROOT / "tables" / "figures").glob("*.svg"):
+        if ".smoke" not in path.name:
+            page = next(p for p in (path.stem, path.stem.rpartition(".")[0]) if (ROOT / "tables" / f"{p}.md").exists())
+            text = path.read_text()
+            assert f"resnet-bench, tables/{page}.md" in text, path.name
+            assert "CIFAR-10; resnet" in text or page in ("calibration", "complexity", "throughput", "third_party")
+
+
+def test_names_far_from_their_curves_have_a_line_to_them(charts: dict[str, Chart]) -> None:
+    import matplotlib.pyplot as plt
+    from matplotlib.text import Annotation
+
+    whole = drawing.draw(charts["cifar_depth.short"])
+    texts = [text for axis in whole.axes for text in axis.texts if isinstance(text, Annotation)]
+    far = [text.xyann for text in texts if text.get_text() and abs(text.xyann[1]) > labels.MOVED]
+    lines = [text.xyann for text in texts if text.arrow_patch is not None]
+    plt.close(whole)
+    assert far
+    assert lines == far
+    assert len(texts) > 2 * len(far)  # those beside their curve's end need none
+
+
+def test_depths_have_marks_of_their_own(charts: dict[str, Chart]) -> None:
+    import matplotlib.pyplot as plt
+
+    whole = drawing.draw(charts["cifar_depth.short"])
+    marks = {
+        line.get_color(): line.get_marker() for line in whole.axes[0].lines if line.get_marker() not in ("", "None")
+    }
+    plt.close(whole)
+    assert len(marks) == len(set(marks.values())) == 5  # plain nets of 20, 32, 44, 56 and 110 layers
+
+
+def test_bars_of_one_family_are_beside_the_points_of_the_other(charts: dict[str, Chart]) -> None:
+    ours = [s for s in charts["cifar_depth.short.depth"].panels[0].series if s.kind == "ours"]
+    plain, residual = ([x for x, low in zip(s.x, s.low, strict=True) if low == low] for s in ours)
+    assert plain
+    assert residual
+    assert not {*plain} & {*ours[1].x}
+    assert not {*residual} & {*ours[0].x}
+
+
+def test_a_picture_of_one_point_is_not_drawn(tmp_path: Path) -> None:
+    for count in (1, 2):
+        found = made_up.runs(tmp_path / str(count), [PAPER.spec(Arch("cifar", d), 0) for d in (20, 32)[:count]])
+        names = [figure.name for figure in cifar_depth.page(Found(found, (MEASURED,)), PAPER).figures]
+        assert ("cifar_depth.against" in names) == (count == 2)
+
+
+def test_what_is_clipped_points_beyond_the_frame() -> None:
+    """And a line of one point, which is not seen, is a circle: the legend names nothing without a mark."""
+    from bench.report.figures import gradients
+    from bench.report.sections.gradient_rows import rows
+    from bench.studies.variant import GradientVariant
+
+    found = Found(finished_runs(MEASURED), (MEASURED, MEASURED))
+    shown = [row for row in rows(found, GradientVariant("short", "cifar10")) if row.runs]
+    series = [each for panel in gradients.ratios(shown, "").panels for each in panel.series]
+    low, high = gradients.RATIOS
+    clipped = [each for each in series if each.style.marker in ("triangle", "inverted_triangle")]
+    assert {each.style.marker for each in clipped if low in each.y} == {"inverted_triangle"}
+    assert all({*each.y} <= {low, high} for each in clipped)
+    assert all(len(each.x) > 1 or each.style.marker for each in series)

@@ -87,4 +87,4 @@ def _drawn(options: Options, folder: Path) -> Iterator[tuple[Path, bytes]]:
 
     for page in _pages(options):
         for part in page.figures:
-            yield from drawing.save(part.draw(), folder / part.name, ("pdf",)).items()
+            yield from drawing.save(part.draw(), folder / part.name, ("pdf",), pages.source(page)).items()

@@ -27,13 +27,22 @@ def put(page: Page, tables: Path) -> list[Path]:
     drawn = {
         path: data
         for part in page.figures
-        for path, data in drawing.save(part.draw(), tables / "figures" / part.name).items()
+        for path, data in drawing.save(part.draw(), tables / "figures" / part.name, source=source(page)).items()
     }
     for path, data in drawn.items():
         write_bytes(path, data)
     write_text(tables / f"{page.name}.csv", values)
     write_text(tables / f"{page.name}.md", text)  # last: whatever is damaged has been found by now
     return [tables / f"{page.name}.md", tables / f"{page.name}.csv", *drawn]
+
+
+IMAGES = {"cifar10": "CIFAR-10", "imagenet": "ImageNet", "digits": "handwritten digits (scikit-learn)"}
+
+
+def source(page: Page) -> str:
+    """What stands inside each figure: the data sets, and the page that it is from."""
+    names = dict.fromkeys(value.dataset for value in page.values if value.dataset)
+    return "; ".join([*(IMAGES.get(name, name) for name in names), f"resnet-bench, tables/{page.name}.md"])
 
 
 def show(page: Page, tables: Path, text: str) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+Marker = Literal["", "circle", "square", "diamond", "triangle", "inverted_triangle", "x"]
+
 
 @dataclass(frozen=True)
 class Style:
@@ -14,7 +16,7 @@ class Style:
     width: float = 2.2
     dash: Literal["solid", "dashed", "dotted"] = "solid"
     opacity: float = 1.0
-    marker: Literal["", "circle", "square", "diamond", "triangle", "inverted_triangle", "x"] = ""
+    marker: Marker = ""
     filled: bool = True
     order: int = 2
     """Of drawing: higher lies above."""
@@ -111,6 +113,10 @@ class Chart:
 
 SHADES = ("#44bf70", "#1f9f88", "#287d8e", "#375a8c", "#46307e", "#440154")
 """From matplotlib's viridis, its lightest third left out: even steps of lightness, for colour-blind readers and for grey."""
+MARKS: dict[str, Marker] = dict(
+    zip(SHADES, ("circle", "square", "diamond", "triangle", "inverted_triangle", "x"), strict=True)
+)
+"""Colour of a depth -> the mark on its curves, for grey."""
 COLOURS = {
     **dict(zip((20, 32, 44, 56, 110, 1202), SHADES, strict=True)),
     **dict(zip((18, 34, 50, 101, 152), (SHADES[0], *SHADES[2:]), strict=True)),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.report.figures import labels
-from bench.report.figures.chart import Axis, Chart, Panel, Series, Style
+from bench.report.figures.chart import MARKS, Axis, Chart, Panel, Series, Style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,8 +45,9 @@ def draw(chart: Chart) -> Figure:
     wide = 5.2 if count > 1 else 5.8 if chart.panels[0].identity else 7.4
     shape, size = ((count, 1), (8.4, 3.7 * count)) if chart.stacked else ((1, count), (wide * count, 4.9))
     figure, axes = plt.subplots(*shape, figsize=size, squeeze=False, layout="constrained")
+    ends = any(series.end for panel in chart.panels for series in panel.series)
     for axis, panel in zip(axes.flat, chart.panels, strict=True):
-        _panel(axis, panel)
+        _panel(axis, panel, marked=ends)
         if not chart.stacked and panel is not chart.panels[0] and panel.y == chart.panels[0].y:
             axis.set_ylabel("")
     if chart.heading:
@@ -55,7 +57,6 @@ def draw(chart: Chart) -> Figure:
         columns = min(len(handles), 3 if chart.named else 2 * count + 1)
         figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=labels.SIZE)
     seaborn.despine(figure)
-    ends = any(series.end for panel in chart.panels for series in panel.series)
     points = any(panel.named for panel in chart.panels)
     for name in [labels.name_ends] * ends + [labels.name_points] * points:
         figure.draw_without_rendering()
@@ -73,11 +74,21 @@ UNDATED: dict[str, dict[str, None]] = {
 """Format -> what must not stand in the file, that the same data be the same bytes."""
 
 
-def save(chart: Chart | Figure, path: Path, formats: Iterable[str] = ("svg", "png")) -> dict[Path, bytes]:
-    """`path`.svg and `path`.png of a chart, or of a figure that is drawn already: the same bytes for the same data."""
+def save(
+    chart: Chart | Figure, path: Path, formats: Iterable[str] = ("svg", "png"), source: str = ""
+) -> dict[Path, bytes]:
+    """`path`.svg and `path`.png of a chart, or of a figure that is drawn already: the same bytes for the same data.
+
+    `source` is written into the picture, so that it can travel alone.
+    """
     import matplotlib.pyplot as plt
 
-    figure, found = draw(chart) if isinstance(chart, Chart) else chart, {}
+    if isinstance(chart, Chart):
+        figure = draw(replace(chart, heading=_lines(chart.heading, source)))
+    else:
+        figure = chart
+        figure.suptitle(_lines(figure.get_suptitle(), source), size=labels.SIZE, color="0.2")
+    found = {}
     for suffix in formats:
         buffer = io.BytesIO()
         figure.savefig(buffer, format=suffix, dpi=160, metadata=UNDATED[suffix])
@@ -86,9 +97,13 @@ def save(chart: Chart | Figure, path: Path, formats: Iterable[str] = ("svg", "pn
     return found
 
 
-def _panel(axis: Axes, panel: Panel) -> None:
+def _lines(*texts: str) -> str:
+    return "\n".join(filter(None, texts))
+
+
+def _panel(axis: Axes, panel: Panel, marked: bool) -> None:
     for series in panel.series:
-        _series(axis, series)
+        _series(axis, series, marked)
     axis.set_title(panel.title)
     _scale(axis, "x", panel.x)
     _scale(axis, "y", panel.y)
@@ -112,7 +127,7 @@ def _scale(axis: Axes, which: str, scale: Axis) -> None:
 
 def _look(style: Style, colour: Any) -> dict[str, Any]:
     dashes = {"solid": "-", "dashed": (0, (4, 2)), "dotted": (0, (1, 2))}
-    face = {"markerfacecolor": colour if style.filled else "none", "markeredgecolor": colour, "markeredgewidth": 1.4}
+    face = {"markerfacecolor": colour if style.filled else "white", "markeredgecolor": colour, "markeredgewidth": 1.4}
     line = {"lw": style.width, "ls": dashes[style.dash] if style.width else "", "alpha": style.opacity}
     return {
         "color": colour,
@@ -124,7 +139,12 @@ def _look(style: Style, colour: Any) -> dict[str, Any]:
     }
 
 
-def _series(axis: Axes, series: Series) -> None:
+MARK_EVERY = 0.13
+"""Of a panel's diagonal, between two marks on a curve."""
+
+
+def _series(axis: Axes, series: Series, marked: bool) -> None:
+    """`marked`: whether a curve has the mark of its depth, to be told apart in grey."""
     style = series.style
     if series.low and style.marker:
         below = [y - low for y, low in zip(series.y, series.low, strict=True)]
@@ -132,7 +152,10 @@ def _series(axis: Axes, series: Series) -> None:
         axis.errorbar(series.x, series.y, (below, above), fmt="none", ecolor=series.colour, capsize=4, lw=1.4, zorder=1)
     elif series.low:
         axis.fill_between(series.x, series.low, series.high, color=series.colour, alpha=0.15, lw=0)
-    axis.plot(series.x, series.y, **_look(style, series.colour))
+    look = _look(style, series.colour)
+    if marked and series.colour in MARKS and style.dash == "solid" and style.opacity == 1 and not style.marker:
+        look |= {"marker": MARKERS[MARKS[series.colour]], "markevery": MARK_EVERY, "markersize": 4}
+    axis.plot(series.x, series.y, **look)
 
 
 def _legend(chart: Chart) -> list[Line2D]:

@@ -4,10 +4,11 @@ first to the last layer through training."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bench.measure.probes.gradients_record import Point, backward
-from bench.report.figures.chart import GREY, Axis, Chart, Panel, Series, Style
+from bench.report.figures.chart import GREY, Axis, Chart, Marker, Panel, Series, Style
 from bench.report.figures.drawing import theme
 from bench.runs.derived import GradientRun
 from bench.runs.finished import Finished
@@ -221,4 +222,11 @@ def _ratio(row: Row) -> list[Series]:
     kind = "residual" if row.arch.residual else "plain"
     dashed = Style(style.width, "solid" if row.arch.residual else "dashed")
     colour, named = SCALES[row.condition.scale], row.condition.label.replace("batch norm", "BN")
-    return [Series(f"{kind}, {named}", kind, x, inside, colour, dashed)]
+    dashed = dashed if len(x) > 1 else replace(dashed, marker="circle")  # a line of one point is not seen
+    found_series = [Series(f"{kind}, {named}", kind, x, inside, colour, dashed)]
+    arrows: tuple[tuple[float, Marker], ...] = ((RATIOS[0], "inverted_triangle"), (RATIOS[1], "triangle"))
+    for edge, marker in arrows:  # what is clipped points to where it lies
+        if left := [at for at, shown, value in zip(x, inside, y, strict=True) if shown == edge != value]:
+            style = Style(0, marker=marker, order=4)
+            found_series.append(Series(f"{kind}, {named}", kind, left, [edge] * len(left), colour, style))
+    return found_series

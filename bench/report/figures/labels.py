@@ -41,11 +41,21 @@ def name_ends(axis: Axes, panel: Panel) -> None:
     ends = [float(axis.transData.transform(where)[1]) for _, where in named]
     pixel = 72 / axis.figure.dpi
     for (name, where), end, y in zip(named, ends, spread(ends, 1.15 * SIZE / pixel), strict=True):
+        moved = (y - end) * pixel
+        right = 18 if abs(moved) > MOVED else 8
         axis.annotate(
-            name, where, (8, (y - end) * pixel), textcoords="offset points", va="center", size=SIZE, color="0.2",
+            name, where, (right, moved), textcoords="offset points", va="center", size=SIZE, color="0.2",
             annotation_clip=False, bbox=behind, zorder=4,
         )  # fmt: skip
+        if abs(moved) > MOVED:
+            leader = {"arrowstyle": "-", "color": "0.6", "lw": 0.7, "shrinkA": 0, "shrinkB": 2}
+            axis.annotate(
+                "", where, (right, moved), textcoords="offset points", annotation_clip=False, arrowprops=leader
+            ).set_in_layout(False)
 
+
+MOVED = 4.0
+"""Points from which on a line leads from a curve's end to its name."""
 
 Place = tuple[float, float, Literal["left", "center", "right"]]
 """Points to the right and up, and how the text is set there."""

@@ -48,34 +48,63 @@ def value(errors: Sequence[float]) -> Value | None:
     return Value(fmean(errors), reach_of_a_run(errors) if len(errors) >= FEWEST_RUNS else None)
 
 
+def several(points: Sequence[Point]) -> bool:
+    """Whether more than one net has a number of ours and one of the paper's: a picture of one point is not drawn."""
+    return sum(p.ours is not None and p.paper is not None for p in points) > 1
+
+
+FAMILIES = ((False, "plain", PLAIN), (True, "residual", RESIDUAL))
+"""Whether residual, name and colour."""
+
+
 def against_depth(points: Sequence[Point], others: Sequence[Point] = ()) -> Chart:
     """Both families: ours filled with a line, the paper's hollow and dashed, other people's small beside them."""
     series = []
     for whose, style in (("ours", OURS), ("the paper's", THEIRS)):
-        for residual, family, shade in ((False, "plain", PLAIN), (True, "residual", RESIDUAL)):
+        dodge = DODGE if whose == "ours" and _both_have_bars(points) else 1
+        for residual, family, shade in FAMILIES:
+            beside = dodge if residual else 1 / dodge
             found = [
-                (p.depth, number, p.net)
+                (p.depth * beside, number, p.net)
                 for p in sorted(points, key=lambda p: p.depth)
                 if p.residual == residual and (number := p.ours if whose == "ours" else p.paper) is not None
             ]
             if found:
                 marker = replace(style, marker="square" if residual else "circle")
                 series.append(_values(family, whose, found, shade, marker, f"{family}, {whose}"))
-    for word in dict.fromkeys(p.word for p in others):
-        for residual, family, shade in ((False, "plain", PLAIN), (True, "residual", RESIDUAL)):
-            found = [(p.depth, p.ours, p.net) for p in others if (p.word, p.residual) == (word, residual) and p.ours]
-            if found:
-                style = Style(0, opacity=0.45, marker="x" if word == "another protocol" else "diamond", order=1)
-                series.append(_values(family, f"others, {word}", found, shade, style))
+    series += _others(others)
     depths = sorted({p.depth for p in (*points, *others)})
     return Chart([Panel("", Axis("layers", 0.8 * depths[0], 1.25 * depths[-1], True, depths), _errors(series), series)])
 
 
+def _both_have_bars(points: Sequence[Point]) -> bool:
+    """Whether at some depth both families have bars of ours, so that one's would lie on the other's points."""
+    plain, residual = (
+        {p.depth for p in points if p.residual == kind and p.ours and p.ours.half_width is not None}
+        for kind, *_ in FAMILIES
+    )
+    return bool(plain & residual)
+
+
+def _others(others: Sequence[Point]) -> list[Series]:
+    """Other people's numbers: a mark for each kind of protocol."""
+    series = []
+    for word in dict.fromkeys(p.word for p in others):
+        style = Style(0, opacity=0.45, marker="x" if word == "another protocol" else "diamond", order=1)
+        for residual, family, shade in FAMILIES:
+            found = [(p.depth, p.ours, p.net) for p in others if (p.word, p.residual) == (word, residual) and p.ours]
+            if found:
+                series.append(_values(family, f"others, {word}", found, shade, style))
+    return series
+
+
+DODGE = 1.04
+"""Times by which residual nets stand right of their depth, and plain ones left, where both have bars."""
 OURS, THEIRS = Style(2.0, order=3), Style(1.2, "dashed", filled=False)
 
 
 def _values(
-    net: str, kind: str, values: Sequence[tuple[int, Value, str]], colour: str, style: Style, end: str = ""
+    net: str, kind: str, values: Sequence[tuple[float, Value, str]], colour: str, style: Style, end: str = ""
 ) -> Series:
     """Values at depths, with names."""
     depths, numbers, names = zip(*values, strict=True)

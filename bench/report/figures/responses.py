@@ -15,6 +15,8 @@ from models.arch import Arch
 
 PANELS = (("layer index (original)", "fig7_orig", False), ("layer index (sorted by magnitude)", "fig7_sorted", True))
 """Label of the axis, name of the paper's curves, whether sorted."""
+WIDTHS = {20: 1.2, 56: 1.9, 110: 2.8}
+"""Depth -> width of its curve, to be told apart in grey."""
 LINEAR = 10.0
 """Three times the largest response in the paper's figure."""
 
@@ -58,11 +60,11 @@ def _axis(values: Sequence[float]) -> Axis:
 def _net(row: Row, paper: str, by_size: bool) -> list[Series]:
     """The paper's values of a net, and ours: the mean over seeds, with a band where there are several."""
     kind, label, shade = "residual" if row.arch.residual else "plain", row.arch.label, colour(row.arch.depth)
-    style = Style(1.8, "solid" if row.arch.residual else "dashed")
+    style = Style(WIDTHS.get(row.arch.depth, 1.8), "solid" if row.arch.residual else "dashed")
     found = []
     if points := sorted(published.curves().get((paper, label), [])):
         x, y = zip(*points, strict=True)
-        theirs = replace(style, width=1.1, opacity=0.45, order=1)
+        theirs = replace(style, width=0.6 * style.width, opacity=0.45, order=1)
         found.append(Series(label, f"the paper's {kind}", x, y, shade, theirs))
     curves = [sorted(each.std[OURS], reverse=True) if by_size else each.std[OURS] for each in row.measured]
     across = list(zip(*curves, strict=True))

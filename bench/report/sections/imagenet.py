@@ -300,7 +300,7 @@ def _figures(variant: ImageNetVariant, all_rows: Sequence[Row]) -> list[Figure]:
                 lambda: Chart(curves.figure_4(all_rows, theirs, bottom, top).panels, heading),
             )
         )
-    if theirs:
+    if theirs and sum(bool(row.errors(variant.study.protocol, 1)) for row in all_rows) > 1:
         said = "" if variant.comparable else " These are not the paper's runs: the two need not agree."
         drawn.append(
             Figure(

@@ -411,7 +411,7 @@ def _figures(variant: Variant, all_rows: Sequence[Row]) -> list[Figure | str]:
                 lambda: curves.figure_1(all_rows, cifar10, top),
             )
         )
-    if cifar10:
+    if cifar10 and points.several(_points(all_rows, True)):
         drawn.append(
             figure(
                 ".against",

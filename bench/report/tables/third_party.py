@@ -78,6 +78,7 @@ def _value(number: Reported) -> Value:
         f"{number.top} error".strip() if number.top else "test error",
         "%",
         "; ".join(filter(None, (number.protocol, number.departs))),
+        dataset="imagenet" if number.top else "cifar10",
         published=(paper.printed or paper.value) if paper else "",
         statistic=paper.statistic if paper else "",
         measured=number.error,
