@@ -302,12 +302,12 @@ def page(figures: Figures, overheads: Overheads | None, besides: Besides | None)
             if besides
             else "missing: `make benchmarks` measures them.",
         ],
-        _values(figures, overheads),
+        _values(figures, overheads, besides),
     )
 
 
-def _values(figures: Figures, overheads: Overheads | None) -> list[Value]:
-    """The time and memory of each command, and the share of a run's time that is no training."""
+def _values(figures: Figures, overheads: Overheads | None, besides: Besides | None) -> list[Value]:
+    """The time and memory of each command, the share of a run's time that is no training, and speeds beside a program."""
     found = []
     for figure in figures.figures:
         base = Value(figure.name, "time", "s", f"{figure.runs} runs" if figure.runs else "", source=figures.machine)
@@ -317,6 +317,13 @@ def _values(figures: Figures, overheads: Overheads | None) -> list[Value]:
         for part, share in one.shares.items():
             base = Value(parse_arch(one.net).label, f"overhead: {part}", "%", one.execution)
             found.append(replace(base, measured=share, source=overheads.machine if overheads else ""))
+    for speed in besides.besides if besides else ():
+        condition = f"{speed.execution}, {speed.threads} threads, GOMP_SPINCOUNT {speed.spin}"
+        base = Value(parse_arch(speed.net).label, "speed, quiet", "images/s", condition)
+        base = replace(base, source=besides.machine if besides else "")
+        found.append(replace(base, measured=float(median(speed.quiet))))
+        beside = float(median(speed.beside))
+        found.append(replace(base, quantity="speed, beside a busy process", measured=beside))
     return found
 
 
