@@ -137,7 +137,7 @@ def test_export_import_and_report_give_the_same_pages(command: Command, made: Ma
     do(*TWO, "--report", "--results", bare, "--tables", command.folder / "bare tables")
     without_logs["report.html"] = content(command.folder / "bare tables")["report.html"]
     assert content(command.tables) == without_logs == content(command.folder / "bare tables")
-    assert len(content(command.tables)) == 6  # page, two figures as SVG and PNG, report.html
+    assert len(content(command.tables)) == 7  # page, its values, two figures as SVG and PNG, report.html
     moved = content(command.results)
     assert moved == {name: data for name, data in content(made.results).items() if Path(name).name in RECORDS}
     assert len(moved) == 8
