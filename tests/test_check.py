@@ -17,7 +17,7 @@ from PIL import Image
 from test_transfer import in_json, in_line
 
 from bench import run
-from bench.command import check, pages, report
+from bench.command import check, documents, report
 from bench.command import tables as register
 from bench.command.pages import MEASURED
 from bench.errors import UserError
@@ -174,7 +174,13 @@ def test_a_file_of_no_table_is_found_by_the_check_of_all(
 
 @pytest.mark.parametrize(
     ("name", "right", "wrong"),
-    [("REPRODUCE.md", "measured on the same net", "guessed"), ("README.md", MEAN, f"{float(MEAN) + 0.01:.2f}")],
+    [
+        ("REPRODUCE.md", "measured on the same net", "guessed"),
+        ("README.md", MEAN, f"{float(MEAN) + 0.01:.2f}"),
+        ("docs/tutorial.md", "ResNet-1202", "ResNet-1203"),
+        ("docs/reference/cli.md", "`--dry-run`", "`--dryrun`"),
+        ("docs/reference/recipe.md", "`bn_group`", "`bn_groups`"),
+    ],
 )
 def test_the_numbers_in_a_document_are_checked(
     tmp_path: Path,
@@ -185,9 +191,9 @@ def test_the_numbers_in_a_document_are_checked(
     wrong: str,
 ) -> None:
     document = ROOT / name
-    text = pages.documents(MEASURED)[document]
+    text = documents.render(MEASURED)[document]
     assert text == document.read_text()
-    monkeypatch.setattr(pages, "documents", lambda _: {document: text.replace(right, wrong, 1)})
+    monkeypatch.setattr(documents, "render", lambda _: {document: text.replace(right, wrong, 1)})
     without_pages(monkeypatch, "cifar_depth")  # which take seconds to draw
     (line,) = lines(tmp_path, capsys, "cifar_depth")
     assert line.startswith(f"{document}:")
@@ -200,9 +206,9 @@ def test_a_document_that_lost_a_marker_is_named(
 ) -> None:
     guide = tmp_path / "guide.md"
     guide.write_text((ROOT / "REPRODUCE.md").read_text().replace(marker, marker * times))
-    monkeypatch.setattr(pages, "GUIDE", guide)
+    monkeypatch.setattr(documents, "GUIDE", guide)
     with pytest.raises(UserError, match=re.escape(str(guide)) + ".*put both back"):
-        pages.documents(MEASURED)
+        documents.render(MEASURED)
 
 
 def text(change: Callable[[str], str]) -> Callable[[Path], None]:
@@ -262,6 +268,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(MEASURED / run_id, folder / "tables" / "measured" / run_id)
     for name in ("README.md", "REPRODUCE.md"):
         shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "docs", folder / "docs")
     return folder
 
 

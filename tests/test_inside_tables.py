@@ -13,7 +13,7 @@ from conftest import Command
 
 from bench import run
 from bench.cluster import launch
-from bench.command import pages, publish, report
+from bench.command import documents, pages, publish, report
 from bench.command.parse import parse
 from bench.command.tables import TABLES
 from bench.compute import side_by_side
@@ -174,8 +174,11 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
         patch.setitem(loss_surface.ROWS, "short", 5)
         patch.setitem(loss_surface.GRIDS, "short", (Grid("lines", 2, 9, 50), Grid("plane", 7, 7, 50)))
         patch.setattr(pages, "MEASURED", made.measured)
-        for name in ("README", "GUIDE"):
-            patch.setattr(pages, name, Path(shutil.copy(getattr(pages, name), made.tables.parent / f"{name}.md")))
+        patch.setattr(documents, "REFERENCE", made.tables.parent)
+        for name in ("README", "GUIDE", "TUTORIAL"):
+            patch.setattr(
+                documents, name, Path(shutil.copy(getattr(documents, name), made.tables.parent / f"{name}.md"))
+            )
         made.measured.mkdir()
         made(*INSIDE)
         yield made

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from bench.command import pages, report
+from bench.command import documents, pages, report
 from bench.command import tables as register
 from bench.command.options import Options
 from bench.exchange import validate
@@ -38,8 +38,13 @@ def check(options: Options) -> int:
             lines += differences(expected / path, options.tables / path)
         lines += _strays(options.tables, {str(path) for path in written}, options.table)
     if "cifar_depth" in options.table:
-        for document, text in pages.documents(pages.MEASURED).items():
-            lines += _text_differs(document, text, document.read_text(encoding="utf-8"))
+        for document, text in documents.render(pages.MEASURED).items():
+            there = document.is_file()
+            lines += (
+                _text_differs(document, text, document.read_text(encoding="utf-8"))
+                if there
+                else [f"{document}: missing"]
+            )
     return _say("what is committed is not what tables/measured gives", lines)
 
 

@@ -22,7 +22,7 @@ def everyday(command: Command) -> str:
     parts = [usage_lines(command), command.about]
     if command is MAIN:
         parts.append(_list("Tables:", ((table.name, table.title) for table in TABLES.values()), NAMES))
-    rows = [(_words(FIELDS[name]), _help(name, command)) for name in command.everyday]
+    rows = [(words(FIELDS[name]), help_of(name, command)) for name in command.everyday]
     parts.append(_list("Options:", rows))
     if command is MAIN:
         parts.append(
@@ -37,7 +37,7 @@ def everyday(command: Command) -> str:
 
 def further(command: Command, page: str) -> str:
     """The page of `--help-more` or `--help-slurm`."""
-    rows = [(_words(FIELDS[name]), _help(name, command)) for name in getattr(command, page)]
+    rows = [(words(FIELDS[name]), help_of(name, command)) for name in getattr(command, page)]
     about = {
         "more": "Options that are seldom needed.",
         "slurm": "Options for runs on a Slurm cluster. They win over the values of the profile.",
@@ -84,11 +84,12 @@ def metavar(field: Field) -> str:
     return (field.metavar or "") + (" ..." if field.many else "")
 
 
-def _words(field: Field) -> str:
+def words(field: Field) -> str:
+    """An option with what stands for its value."""
     return f"{field.name} {metavar(field)}".rstrip()
 
 
-def _help(name: str, command: Command) -> str:
+def help_of(name: str, command: Command) -> str:
     """Its help line, with its default where that is a word."""
     field = FIELDS[name]
     text = command.help.get(name, field.help)

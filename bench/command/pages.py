@@ -1,4 +1,4 @@
-"""Pages and figures as files, and the documents of which a part is generated."""
+"""Pages and figures as files."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import UserError
 from bench.files import write_bytes, write_text
-from bench.runs.finished import finished_runs
 from bench.runs.provenance import ROOT
 
 if TYPE_CHECKING:
     from bench.report.page import Page
 
 MEASURED = ROOT / "tables" / "measured"
-README, GUIDE = ROOT / "README.md", ROOT / "REPRODUCE.md"
 
 
 def put(page: Page, tables: Path) -> list[Path]:
@@ -76,20 +73,3 @@ def drawn_before(pages: Iterable[Page], *folders: Path) -> dict[str, Path]:
                 found |= {name: file for name, file in files.items() if file.exists()}
                 break
     return found
-
-
-def documents(measured: Path) -> dict[Path, str]:
-    """Documents outside of tables/ of which a part is generated, with the text that they should have.
-
-    Raises UserError where one has lost the markers of its part.
-    """
-    from bench.report.documents import readme, reproduce
-    from bench.report.render.markdown import with_part
-
-    finished, documents = finished_runs(measured), dict[Path, str]()
-    for document, name, render in ((README, "numbers", readme.render), (GUIDE, "cost", reproduce.render)):
-        try:
-            documents[document] = with_part(document.read_text(encoding="utf-8"), name, render(finished))
-        except UserError as error:
-            raise UserError(f"{document}: {error}") from None
-    return documents

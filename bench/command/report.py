@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.command import pages, plan
+from bench.command import documents, pages, plan
 from bench.command import tables as register
 from bench.files import write_text
 from bench.runs.finished import finished_runs, without_damaged
@@ -64,5 +64,5 @@ def write_committed(tables: Path) -> None:
     """Write every page, figure and part of a document that comes from tables/measured, and say which pages."""
     for path in write(register.TABLES, pages.MEASURED, tables):
         print(f"wrote {path}")
-    for document, text in pages.documents(pages.MEASURED).items():
+    for document, text in documents.render(pages.MEASURED).items():
         write_text(document, text)

@@ -163,8 +163,8 @@ COMMANDS: dict[str, Command] = {
         ),
         Command(
             "evaluate",
-            "test error of a net that was trained elsewhere",
-            "Test error of a net that was trained elsewhere. FILE is a state dict of\n"
+            "test error of a net that another project trained",
+            "Test error of a net that another project trained. FILE is a state dict of\n"
             "PyTorch. With --table of an ImageNet table it may be the word torchvision,\n"
             "for the released weights.",
             ("arch", "normalise", "table", "ensemble", "data", "download", *PLACE, "force", "publish"),

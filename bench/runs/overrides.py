@@ -78,7 +78,7 @@ def between(base: Recipe, recipe: Recipe) -> Changes:
     """What turns `base` into `recipe`."""
     names = sorted(f.name for f in fields(recipe) if f.name not in OF_ITS_OWN)
     differing = [n for n in names if getattr(base, n) != getattr(recipe, n)]
-    return tuple((name, _text(getattr(recipe, name))) for name in differing)
+    return tuple((name, text(getattr(recipe, name))) for name in differing)
 
 
 def comparable(changes: Changes) -> bool:
@@ -91,9 +91,10 @@ def words(changes: Changes) -> str:
     return " --set " + " ".join(f"{name}={value}" for name, value in changes) if changes else ""
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """A value as a person types it after `--set NAME=`."""
     if isinstance(value, tuple):
-        return ",".join(map(_text, value))
+        return ",".join(map(text, value))
     return str(value).lower() if isinstance(value, bool | None) else str(value)
 
 

@@ -27,9 +27,15 @@ class Range:
     @property
     def words(self) -> str:
         """`learning rate must be > 0`."""
+        return f"{self.name} must be {self.bounds or 'finite'}" + (
+            ", each larger than the one before" if self.rises else ""
+        )
+
+    @property
+    def bounds(self) -> str:
+        """`> 0`; nothing where every finite number is allowed."""
         bounds = ((">", self.above), (">=", self.least), ("<", self.below), ("<=", self.most))
-        said = " and ".join(f"{sign} {bound:,}" for sign, bound in bounds if bound is not None)
-        return f"{self.name} must be {said or 'finite'}" + (", each larger than the one before" if self.rises else "")
+        return " and ".join(f"{sign} {bound:,}" for sign, bound in bounds if bound is not None)
 
     def holds(self, value: Any) -> bool:
         """Whether a value lies in the range."""

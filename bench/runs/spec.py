@@ -67,7 +67,9 @@ class Recipe:
     """fp32 is the paper's. tf32 rounds the factors of products on a GPU; bf16 and fp16 compute them in half precision where
     PyTorch's autocast holds it safe, fp16 with the loss scaled by 1,024 against underflow."""
     memory_format: Literal["channels_last", "contiguous"] = "channels_last"
+    """Order of the numbers in memory. It changes speed and rounding."""
     flip: bool = True
+    """Mirror half of the training images, at random."""
 
     def __post_init__(self) -> None:
         """Raise OutOfRange for a value that cannot be trained with."""
@@ -83,6 +85,7 @@ class CifarRecipe(Recipe):
     """Section 4.2. Every default is the paper's, or marked as what the paper leaves open."""
 
     normalise: Literal["per-pixel", "per-channel", "imagenet"] = "per-pixel"
+    """Subtract the mean of each pixel, or mean and deviation of each channel: those of the data set, or ImageNet's."""
     crop_padding: Annotated[int, Range("padding in pixels", least=0, most=32)] = 4
     padding_value: Literal["mean", "black"] = "mean"
     """Open. Pad after subtracting the mean (so that the border is the mean), or before (so that it is black)."""
