@@ -65,7 +65,7 @@ def test_nothing_is_drawn_otherwise_in_another_process(tmp_path: Path) -> None:
     there = {p.name: p.read_bytes() for p in (tmp_path / "there").rglob("*.*")}
     here = {p.name: p.read_bytes() for p in (tmp_path / "here").rglob("layer_responses*.*")}
     assert there == here
-    assert {Path(name).suffix for name in there} == {".md", ".svg", ".png"}
+    assert {Path(name).suffix for name in there} == {".md", ".csv", ".svg", ".png"}
 
 
 def test_what_is_committed_passes_whatever_is_local_beside_it(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:

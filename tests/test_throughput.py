@@ -130,7 +130,7 @@ def test_a_machine_is_held_against_itself_or_another_by_ratio(tmp_path: Path, sl
     assert records.check(kept, same)[0] == []
     lines, said = records.check(kept, drop)
     assert [line.split(":")[0] for line in lines] == ["resnet-20-A-train-compiled-fp32"]
-    assert said.startswith("1 of 1 loops held against those of another (none of this machine there)")
+    assert said.startswith("1 of 1 loops compared with those of another (none of this machine there)")
     records.save(kept, records.merge(records.load(kept), machine(1.4, 0.02, "this one")))
     assert records.check(kept, drop)[0] == []  # no drop since it was measured itself
 
@@ -346,7 +346,7 @@ def test_what_is_timed_is_kept_and_held_against_what_was(tmp_path: Path) -> None
         cwd=ROOT, env=environment, capture_output=True, text=True, preexec_fn=lambda: os.sched_setaffinity(0, {core}),
     )  # fmt: skip
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "1 of 1 loops held against those of a machine" in done.stdout
+    assert "1 of 1 loops compared with those of a machine" in done.stdout
     assert "  resnet-8-A-train-eager-fp32: " in done.stdout
     ((found,),) = (m.speeds for m in records.load(kept))
     assert found.setting == small

@@ -497,7 +497,7 @@ def digest(made: Made) -> str:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (in_json("format", 0), "is a bundle of format 0, and this version reads 1: nothing of it was taken; export it anew"),
+        (in_json("format", 0), "is a bundle of format 0, and this version reads 1: nothing of it was taken; export it again"),
         (in_json("format", 2), "is a bundle of format 2, and this version reads 1: nothing of it was taken; take the version"),
         (in_json("kind", "holiday photos"), "has a damaged manifest.json (of something else)"),
         (in_json("files", []), "has a damaged manifest.json"),

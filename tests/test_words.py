@@ -17,8 +17,6 @@ from markdown_it import MarkdownIt
 
 DOCS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 GUIDES = [ROOT / "README.md", ROOT / "REPRODUCE.md", *(p for p in DOCS if p.is_relative_to(ROOT / "docs"))]
-LONG = ("architecture.md", "performance.md")
-"""Of which no length is asked."""
 MEAN, P90 = 16, 26
 """Words of a sentence: of all sentences of a page in the mean, and of nine in ten at most."""
 OUT = {
@@ -66,7 +64,7 @@ def test_sentences_are_found_and_counted() -> None:
     assert lengths(text) == [4, 3, 2]
 
 
-@pytest.mark.parametrize("page", [p for p in GUIDES if p.name not in LONG], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
 def test_sentences_are_short(page: Path) -> None:
     words = lengths(page.read_text())
     mean, p90 = fmean(words), quantiles(words, n=10)[-1] if len(words) > 1 else words[0]

@@ -67,7 +67,7 @@ def arrange(
 
     What takes the nets of runs comes in arrays of its own, after those of the runs.
 
-    Raises UserError where the profile cannot be.
+    Raises UserError where the profile has a wrong value.
     """
     shapes: dict[tuple[bool, str], list[Spec]] = {}
     for spec in sorted(specs, key=lambda spec: bool(spec.needs)):

@@ -55,7 +55,7 @@ class Submission:
     cancelled: tuple[str, ...] = ()
     """Runs that were cancelled: of one that still waited Slurm keeps no trace."""
     force: bool = False
-    """Whether runs that had a result were sent too, to be computed anew."""
+    """Whether runs that had a result were sent too, to be computed again."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.created < 1 << 36:

@@ -1,4 +1,4 @@
-"""What runs inside a Slurm task: one run, or several side by side, until they are done or the task's time is up."""
+"""What runs in a Slurm task: one run, or several side by side, until they are done or the task's time is up."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def _strays(tables: Path, written: Collection[str], names: Collection[str]) -> l
 
 
 def _counts() -> Iterator[str]:
-    """What the regression check has to say of parameters and multiply-adds, counted anew."""
+    """What the regression check has to say of parameters and multiply-adds, counted again."""
     from bench.measure.counts.fvcore_count import measure
     from bench.report.tables import complexity
     from bench.studies.complexity import ARCHS

@@ -146,7 +146,7 @@ def _export_has_an_object(command: Command, options: Options, given: Mapping[str
 
 
 def _weights_fit(command: Command, options: Options, given: Mapping[str, Any]) -> str | None:
-    """Of nets that were trained elsewhere: an ImageNet net has a table, a CIFAR net has none, and a file has a net."""
+    """Of nets of other projects: an ImageNet net has a table, a CIFAR net has none, and a file has a net."""
     asked, tables = options.elsewhere, [*imagenet.STUDIES]
     said = None
     if asked.weights and not all(name in tables for name in options.table):

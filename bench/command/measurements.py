@@ -35,7 +35,7 @@ def committed(why: str, table: Table, options: Options) -> int:
 
 
 def complexity(table: Table, options: Options) -> int:
-    """Count every net; hold the counts against the paper and, with --check, against the committed ones."""
+    """Count every net; compare the counts with the paper and, with --check, with the committed ones."""
     from bench.studies.complexity import ARCHS
 
     if options.dry_run:

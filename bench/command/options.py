@@ -113,7 +113,7 @@ class SlurmOptions:
 
 @dataclass(frozen=True)
 class ElsewhereOptions:
-    """Nets that were trained elsewhere: tested here, on a CPU too."""
+    """Nets of other projects: tested here, on a CPU too."""
 
     evaluate: Path | None = old(None, "state dict of a CIFAR-10 net", "FILE", values.path)
     weights: str | None = old(None, "torchvision, or a state dict of an ImageNet net", "torchvision|FILE", values.word)

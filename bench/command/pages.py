@@ -37,7 +37,7 @@ IMAGES = {"cifar10": "CIFAR-10", "imagenet": "ImageNet", "digits": "handwritten 
 
 
 def source(page: Page) -> str:
-    """What stands inside each figure: the data sets, and the page that it is from."""
+    """What stands in each figure: the data sets, and the page that it is from."""
     names = dict.fromkeys(value.dataset for value in page.values if value.dataset)
     return "; ".join([*(IMAGES.get(name, name) for name in names), f"resnet-bench, tables/{page.name}.md"])
 
@@ -50,7 +50,7 @@ def show(page: Page, tables: Path, text: str) -> None:
 
 
 def present(tables: Path) -> set[tuple[str, int, int]]:
-    """The pages in a folder, each as it is now: one that is written anew is another."""
+    """The pages in a folder, each as it is now: one that is rewritten is another."""
     return {(path.name, path.stat().st_ino, path.stat().st_mtime_ns) for path in tables.glob("*.md")}
 
 

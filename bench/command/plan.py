@@ -49,7 +49,7 @@ class Study(Protocol):
         """The nets of the table; with none, `--only` can name no further net."""
 
     def works(self, run: Callable[[Arch, int], RunSpec], seeds: Seeds, archs: Sequence[Arch], /) -> Sequence[Spec]:
-        """The runs of these nets and seeds, and what is done with them; `run` gives the depth study's own run."""
+        """The runs of these nets and seeds, and the measurements of them; `run` gives the depth study's own run."""
 
 
 Planner: TypeAlias = "Callable[[str, Options], Plan]"

@@ -70,7 +70,7 @@ def _imagenet_arch(name: str | None) -> Arch:
 
 
 def _progress(done: int, of: int) -> None:
-    """A line of progress in a terminal; nothing elsewhere."""
+    """A line of progress in a terminal; nothing in a file or pipe."""
     if sys.stderr.isatty():
         print(f"\r{done:,} of {of:,} images", end="" if done < of else "\n", file=sys.stderr, flush=True)
 

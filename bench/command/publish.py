@@ -28,7 +28,7 @@ def publish(
 ) -> int:
     """Copy finished runs, without checkpoints, to tables/measured.
 
-    `weights`: tests of weights from elsewhere and ensembles too. `shown` says whether a table shows a piece of work.
+    `weights`: tests of other projects' weights, and ensembles too. `shown` says whether a table shows a piece of work.
     A run that is published with other content is refused and named, unless `force`. Returns the exit status: 0, or 1
     where one was refused. Raises UserError for a run that is damaged, with nothing published.
     """
@@ -86,7 +86,7 @@ def _publish(run: Record, stage: Path, force: bool) -> str:
 
 
 def tested_weights(results: Path) -> Iterator[tuple[str, Path]]:
-    """Name -> file of each test of weights from elsewhere. Raises UserError."""
+    """Name -> file of each test of other projects' weights. Raises UserError."""
     for path in sorted(results.glob(f"weights/*/{EVALUATION}")):
         try:
             validate.evaluation(path)

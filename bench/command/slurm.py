@@ -118,14 +118,16 @@ def _to_send(specs: Sequence[Spec], results: Path, options: Options, say: bool) 
     """
     survey = status.survey(specs, results)
     if survey.note and survey.in_state("unknown"):
-        raise UserError(f"--cluster slurm: {survey.note}: what is queued cannot be told; give it again later")
+        raise UserError(f"--cluster slurm: {survey.note}: the queue is unknown; give the command again later")
     wanted = _to_retry if options.slurm.retry else partial(_to_compute, force=options.force)
     by_id = {found.run_id: found for found in survey.standings}
     chosen = [spec for spec in specs if wanted(by_id[spec.run_id])]
     print(f"{len(specs)} runs in {results}: {_counts(survey)}; {len(chosen)} to send")
     diverged = [found for found in survey.standings if found.diverged]
     if options.slurm.retry and diverged:
-        print(f"{len(diverged)} diverged: that is a result and would come out again; --force --only NET runs them anew")
+        print(
+            f"{len(diverged)} diverged: that is a result and would come out again; --force --only NET runs them again"
+        )
     jobs = [(found.run_id, found.sent.array.job_id) for found in survey.standings if found.under_way and found.sent]
     return chosen, {run_id: job_id for run_id, job_id in jobs if job_id}
 

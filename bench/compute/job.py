@@ -55,7 +55,7 @@ def format_duration(seconds: float | None) -> str:
 
 
 def run(spec: Spec, context: Context) -> Path:
-    """Bring one run, or what is done with the nets of runs, to its `result.json` and return its folder.
+    """Bring one run, or a measurement of trained nets, to its `result.json` and return its folder.
 
     Goes on from where it was left, if it was begun; does nothing where the result is there, unless `context.force`. A run of
     a scheduler's task waits for an earlier attempt of the same task to let go, and is not forced again by a requeue of that

@@ -1,4 +1,4 @@
-"""What a person sees of running runs: a bar in a terminal, plain lines elsewhere."""
+"""What a person sees of running runs: a bar in a terminal, plain lines in a file or pipe."""
 
 from __future__ import annotations
 

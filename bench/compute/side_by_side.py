@@ -289,7 +289,7 @@ class Supervisor:
 
 
 def _work(place: Place, context: Context, words: Connection) -> None:
-    """The main function of a process that holds runs; it ends when told, or when nobody listens any more."""
+    """The main function of a process that holds runs; it ends when asked to, or when nobody listens any more."""
     speaking, deserted = threading.Lock(), threading.Event()
 
     def say(spec: Spec, word: Report | Outcome) -> None:

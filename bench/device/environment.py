@@ -1,7 +1,7 @@
 """What a training process finds in its environment: that memory is kept, and that idle threads sleep.
 
 Memory: an iteration allocates and frees the same hundred megabytes each time. By default glibc returns large blocks to the
-system at once, and the system clears every page anew: a tenth of the time of an iteration, more when compiled. Kept, and on
+system at once, and the system clears every page again: a tenth of the time of an iteration, more when compiled. Kept, and on
 large pages, they cost nothing. These are documented tunables of glibc, which reads them when a process starts; other
 systems do not know them and take no harm.
 

@@ -100,7 +100,7 @@ def alone() -> AbstractContextManager[None]:
 
 @contextmanager
 def lane(device: torch.device, own_stream: bool = True) -> Iterator[None]:
-    """The place of one run in its process: what this thread computes inside, is on a stream of its own.
+    """The place of one run in its process: what this thread computes in it is on a stream of its own.
 
     The backward pass stays in this thread too: in the one that PyTorch has for a device all runs would share a handle of
     cuBLAS, and graphs captured with it its workspace. PyTorch keeps workspaces by handle and stream, and frees those of a

@@ -108,8 +108,8 @@ def unpack(path: Path, folder: Path) -> None:
         ) from error
 
 
-def refusal(path: Path, reason: str, remedy: str = "export it anew") -> UserError:
-    """What is said of a bundle that is not taken."""
+def refusal(path: Path, reason: str, remedy: str = "export it again") -> UserError:
+    """The error for a bundle that is not taken."""
     return UserError(f"--import {path} {reason}: nothing of it was taken; {remedy}")
 
 
@@ -149,7 +149,7 @@ def _manifest(path: Path, bundle: zipfile.ZipFile, infos: Mapping[str, zipfile.Z
         raise refusal(path, f"has a damaged {MANIFEST} ({error})") from error
     if data["format"] != FORMAT:
         older = data["format"] < FORMAT
-        remedy = "export it anew with this version" if older else "take the version that wrote it, or a later one"
+        remedy = "export it again with this version" if older else "take the version that wrote it, or a later one"
         raise refusal(path, f"is a bundle of format {data['format']}, and this version reads {FORMAT}", remedy)
     try:
         entries = convert(dict[str, Entry], data.get("files"))

@@ -1,4 +1,4 @@
-"""A record that comes from elsewhere is merged into a results folder whole, or refused with nothing written."""
+"""A record of another machine is merged into a results folder whole, or refused with nothing written."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Unsound(Exception):
 
 @dataclass(frozen=True)
 class Record:
-    """A run, or what is done with its net, that was read. What is long stays in its folder."""
+    """A run, or a measurement of its net, that was read. What is long stays in its folder."""
 
     folder: RunFolder
     spec: Spec
@@ -164,7 +164,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def spec_of(folder: RunFolder) -> Spec:
-    """The spec, its identity computed anew."""
+    """The spec, its identity computed again."""
     name = folder.spec.name
     with _of(folder.spec):
         spec = from_json(load(folder.spec))
@@ -230,7 +230,7 @@ def _construction(folder: RunFolder) -> None:
 
 
 def _result(folder: RunFolder, spec: Spec, points: list[dict[str, Any]]) -> Result:
-    """The result, every field that the curve decides held against it."""
+    """The result, every field that the curve decides compared with it."""
     result, name = _read(folder, Result), folder.result.name
     _agree(name, result, _expected(spec, result, points))
     if result.iterations > spec.recipe.iterations:

@@ -1,4 +1,4 @@
-"""A checkpoint from another machine: nothing of it is believed before it was held against the run it says it is of."""
+"""Validate a checkpoint from another machine against its run's spec before loading it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data sets, whole in memory as uint8: CIFAR-10, and the handwritten digits that ship inside scikit-learn."""
+"""Data sets, whole in memory as uint8: CIFAR-10, and the handwritten digits that ship with scikit-learn."""
 
 from __future__ import annotations
 

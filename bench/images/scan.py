@@ -31,7 +31,7 @@ def preflight(
     """The images that cannot be decoded: their indices, sorted, int64. Every one is decoded, in `workers` processes.
 
     Which files were whole, and their sizes and times of change, is kept in the folder `cache`: they are not decoded again.
-    Broken ones are, and those that have changed. `report` is told how many of how many have been looked at. Raises
+    Broken ones are, and those that have changed. `report` gets how many of how many have been looked at. Raises
     UserError where `cache` cannot be written.
     """
     file = cache / f"decoded-{images.digest[:16]}.json"

@@ -1,4 +1,4 @@
-"""What is done with the net of a finished run: extended by layers that are the identity, or moved away from its weights.
+"""Measurements of the net of a finished run, and constructions on it: extended by identity layers, or its loss surface.
 
 Each is a Spec like a training run: it has an identity and a folder of its own, and is sent, resumed, watched, exported and
 published as runs are.
@@ -55,7 +55,7 @@ class OfRun:
 
 
 class OfNet(OfRun):
-    """What is done with the run's own net."""
+    """A measurement of the run's own net."""
 
     @property
     def arch(self) -> Arch:
@@ -138,7 +138,7 @@ class Grid:
         through_the_net = (self.columns,) if self.kind == "lines" else (self.columns, self.rows)
         odd = all(count % 2 and count > 1 for count in through_the_net)
         if not odd or min(self.rows, self.images) < 1 or not 0 < self.reach < math.inf or self.seed < 0:
-            raise ValueError(f"a grid of {self.rows} by {self.columns} points cannot be: give odd numbers from 3 on")
+            raise ValueError(f"a grid of {self.rows} by {self.columns} points: give odd numbers from 3 on")
 
     def coefficient(self, column: int) -> float:
         """Of the direction of a row (`lines`), or of the first direction."""

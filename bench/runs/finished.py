@@ -25,7 +25,7 @@ T = TypeVar("T", bound=Spec)
 
 M = TypeVar("M")
 Stamp = tuple[int, int, int]
-"""Inode, time and size: a file that is written anew has another."""
+"""Inode, time and size: a file that is rewritten has another."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ FinishedRun = Finished[RunSpec]
 
 
 def finished_runs(results: Path) -> dict[str, FinishedRun]:
-    """Every finished training run in a results folder, by id, and nothing of what is done with their nets.
+    """Every finished training run in a results folder, by id, and no measurement of their nets.
 
     A folder that cannot be read is named on standard error and left out.
     """

@@ -1,6 +1,6 @@
 """The folder of a run: `results/<run_id>/{spec.json, metrics.jsonl, checkpoint.pt, result.json, provenance.json}`.
 
-What is done with the nets of runs has a folder of the same kind; a measurement has `points.jsonl` and no checkpoint.
+A measurement of a trained net has a folder of the same kind, with `points.jsonl` and no checkpoint.
 
 Every file is written whole or not at all. Reading is strict: what is not whole and of this version is refused.
 """
@@ -157,12 +157,12 @@ class RunFolder:
         return self.checkpoint.exists() or self.points.exists()
 
     def saved(self) -> set[tuple[str, int, int]]:
-        """What there is to go on from, or the result, each file as it is now: one that is written anew is another."""
+        """What there is to go on from, or the result, each file as it is now: one that is rewritten is another."""
         files = [path for path in (self.checkpoint, self.points, self.evaluation, self.result) if path.exists()]
         return {(path.name, path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
 
     def clear(self) -> None:
-        """Remove what was computed, to compute it anew."""
+        """Remove what was computed, to compute it again."""
         computed = (self.checkpoint, self.metrics, self.points, self.construction, self.evaluation)
         for path in (self.result, *computed):
             path.unlink(missing_ok=True)

@@ -21,7 +21,7 @@ OPEN = frozenset(
         "padding_value", "plateau_gain", "plateau_points", "precision", "resize", "bn_images",
     }
 )  # fmt: skip
-"""Fields that the paper leaves open, or that change only how numbers are rounded: such runs may be held against it."""
+"""Fields that the paper leaves open, or that change only how numbers are rounded: such runs may be compared with it."""
 
 OF_ITS_OWN = frozenset({"schedule", "selection", "classes"})
 """Fields with an option of their own."""
@@ -82,7 +82,7 @@ def between(base: Recipe, recipe: Recipe) -> Changes:
 
 
 def comparable(changes: Changes) -> bool:
-    """Whether runs with these changes may be held against the paper."""
+    """Whether runs with these changes may be compared with the paper."""
     return all(name in OPEN for name, _ in changes)
 
 

@@ -1,6 +1,6 @@
 """How many test images a net got wrong, by protocol, and the evaluation.json that says so.
 
-Beside a run's other files it is about the run's net; in `weights/<name>/` about weights from elsewhere.
+Beside a run's other files it is about the run's net; in `weights/<name>/` about other projects' weights.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def write_evaluation(path: Path, evaluation: Evaluation) -> None:
 
 
 def evaluations(*folders: Path) -> list[Evaluation]:
-    """Every evaluation of weights from elsewhere in these results folders, in order of name and net.
+    """Every evaluation of other projects' weights in these results folders, in order of name and net.
 
     A file that cannot be read is named on standard error and left out.
     """

@@ -133,7 +133,7 @@ class ImageNetRecipe(Recipe):
 
 
 class Spec(Protocol):
-    """What a folder of results answers: a training run, or what is done with the nets of finished ones.
+    """What a folder of results answers: a training run, or a measurement of the nets of finished ones.
 
     Whatever sends, holds, resumes and watches work needs to know no more of it than this.
     """

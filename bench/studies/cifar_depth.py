@@ -73,7 +73,7 @@ PUBLISHED: dict[str, Published] = {
 """Net -> the published numbers of its test error."""
 
 CITED = ("Maxout", "NIN", "DSN", "FitNet-19", "Highway-19", "Highway-32")
-"""Rows of Table 6 that the paper cites from elsewhere; the harness does not re-run them."""
+"""Rows of Table 6 that the paper cites from others; the harness does not re-run them."""
 
 
 def deviations(spec: RunSpec) -> list[str]:

@@ -61,7 +61,7 @@ class Study:
     """Prefix of the ids of the published numbers: `T3`."""
     top5: bool
     cited: tuple[str, ...] = ()
-    """Rows that the paper cites from elsewhere; the harness does not re-run them."""
+    """Rows that the paper cites from others; the harness does not re-run them."""
 
     def published_id(self, arch: Arch, quantity: str) -> str:
         """`T3/ResNet-34_B/top1_error`; the table's own way of naming a net."""

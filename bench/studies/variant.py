@@ -54,7 +54,7 @@ class Variant:
 
     @property
     def comparable(self) -> bool:
-        """Whether its errors may be held against the paper's."""
+        """Whether its errors may be compared with the paper's."""
         whole = self.schedule == "paper" and self.dataset == "cifar10" and self.selection == "all"
         return whole and changes.comparable(self.changes)
 
@@ -63,7 +63,7 @@ class Variant:
 
     @property
     def heading(self) -> str:
-        """What separates these runs from the paper's, in a line, for pictures; nothing where they may be held against it."""
+        """What separates these runs from the paper's, in a line, for pictures; nothing where they may be compared with it."""
         if self.comparable:
             return ""
         iterations, theirs = self.spec(ARCHS[0], 0).recipe.iterations, PAPER.spec(ARCHS[0], 0).recipe.iterations
@@ -134,7 +134,7 @@ class ImageNetVariant:
 
     @property
     def comparable(self) -> bool:
-        """Whether its errors may be held against the paper's."""
+        """Whether its errors may be compared with the paper's."""
         return self.schedule == "paper" and self.dataset == "imagenet" and changes.comparable(self.changes)
 
     def specs(self, seeds: Seeds = ONE) -> tuple[RunSpec, ...]:

@@ -1,4 +1,4 @@
-"""Nets that were trained elsewhere, under the protocols of the paper: what a person without a cluster can measure today."""
+"""Nets of other projects, under the protocols of the paper: what a person without a cluster can measure today."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""State dicts from elsewhere: files of other projects, and torchvision's released nets. No code in a file is ever run."""
+"""State dicts of others: files of other projects, and torchvision's released nets. No code in a file is ever run."""
 
 from __future__ import annotations
 

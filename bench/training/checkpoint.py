@@ -104,12 +104,12 @@ def trained(spec: Spec, results: Path) -> nn.Module:
     if folder.read_result().status != "done":
         raise Unready(f"needs the net of {spec.run_id}, which has diverged")
     if not folder.checkpoint.exists():
-        raise Unready(f"needs the net of {spec.run_id}: move {folder.result} away to train it anew")
+        raise Unready(f"needs the net of {spec.run_id}: move {folder.result} away to train it again")
     net = build_for_run(spec)
     try:
         net.load_state_dict(read(folder.checkpoint, spec)["net"])
     except UserError as error:
-        raise UserError(f"{folder.checkpoint} {error}: move {folder.path} away to train it anew") from error
+        raise UserError(f"{folder.checkpoint} {error}: move {folder.path} away to train it again") from error
     return net.eval()
 
 

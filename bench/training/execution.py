@@ -42,7 +42,7 @@ def choose(
 
     A run that goes on does so the way it was begun (`earlier`), for the same bits, where this machine can; a new one takes
     the fastest: captured on a GPU, compiled on a CPU where compiling pays. A run that shares its process with others is
-    not compiled: PyTorch's compiler is not safe in threads. Raises UserError for what cannot be.
+    not compiled: PyTorch's compiler is not safe in threads. Raises UserError for a choice that the device does not allow.
     """
     captured = device.type == "cuda" and not isinstance(spec.recipe, ImageNetRecipe)
     compiled = compiler() is not None and not in_thread
@@ -111,7 +111,7 @@ class Iteration:
 class Captured:
     """Crops, loss, gradient and update as one graph that the GPU runs by itself: one launch instead of hundreds.
 
-    A graph has the learning rate inside, so that there is one for each rate. On a device without graphs the same steps are
+    The learning rate is part of a graph, so that there is one for each rate. On a device without graphs the same steps are
     taken one by one, on the same buffers.
     """
 
@@ -128,7 +128,7 @@ class Captured:
                 iteration.optimiser.state[parameter].setdefault("momentum_buffer", torch.zeros_like(parameter))
 
     def __call__(self, rate: float) -> None:
-        """One iteration at this learning rate, which the optimiser has already been told."""
+        """One iteration at this learning rate, which the optimiser already has."""
         self.draw.copy_(self.feed.next_draw(), non_blocking=True)
         if self.iteration.device.type != "cuda":
             return self._steps()

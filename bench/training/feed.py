@@ -81,7 +81,7 @@ class MemoryFeed:
         processes: Processes = ALONE,
         judges_training: bool = True,
     ) -> None:
-        """`judges_training`: whether a net is held against the whole training set when it asks for it."""
+        """`judges_training`: whether a net is tested on the whole training set when it asks for it."""
         self.recipe, self.processes, self.device, self.judges_training = recipe, processes, device, judges_training
         self.data = data.to(device)
         self.train, self.test, self.validation = self.data.train, self.data.test, self.data.validation

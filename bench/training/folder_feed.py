@@ -151,7 +151,7 @@ def open_folder(
 ) -> FolderFeed:
     """The feed of a run on the images in a folder, every one of which has been decoded once before.
 
-    `look` is told how many of how many images have been looked at. Raises UserError where folders are missing, are not
+    `look` gets how many of how many images have been looked at. Raises UserError where folders are missing, are not
     those of the spec, or hold images that cannot be decoded.
     """
     recipe, data, workers = spec.recipe, source.folder, cores() if source.workers is None else source.workers
@@ -163,7 +163,7 @@ def open_folder(
             "give ImageNet's folder, or --dataset imagefolder"
         )
     if spec.dataset.startswith("imagefolder-") and spec.dataset != f"imagefolder-{train.digest[:8]}":
-        raise UserError(f"--data {data}: these are not the images that the run was planned for: plan it anew")
+        raise UserError(f"--data {data}: these are not the images that the run was planned for: plan it again")
     if processes.first:  # it looks, and the others read what it has found
         for split in (train, val):
             scan.preflight(split, cache_folder(), look, workers)

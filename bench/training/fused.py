@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 @torch.library.custom_op("resnet_bench::per_channel", mutates_args=())
 def _per_channel(values: Tensor) -> Tensor:
-    """The same values. The compiler cannot look inside, so that it does not compute them again for every element."""
+    """The same values. The compiler cannot look into it, so that it does not compute them again for every element."""
     return values.clone()
 
 

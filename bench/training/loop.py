@@ -142,7 +142,7 @@ class _Run:
 
     @contextmanager
     def clocked(self, part: str) -> Iterator[None]:
-        """Note the seconds that a part of the run takes, and start the training clock anew after it."""
+        """Note the seconds that a part of the run takes, and restart the training clock after it."""
         began = time.monotonic()
         yield
         self.step_clock = time.monotonic()
@@ -282,7 +282,7 @@ class _Run:
         self.between_saves = checkpoint_interval.seconds_between(cost)
 
     def result(self) -> Result:
-        """What the run measured; the last iterate is also held against the whole training set."""
+        """What the run measured; the last iterate is also tested on the whole training set."""
         now, points = self.now, self.now.metrics
         best = min(points, key=lambda p: p["test_error"], default=None)
         last = points[-1] if points and not self.diverged else None

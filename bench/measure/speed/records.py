@@ -1,6 +1,6 @@
 """What `--table throughput` has measured, and whether it has dropped.
 
-Never held against the paper, nor seconds of one machine against those of another: what is compared is the ratio to the
+Never compared with the paper, nor seconds of one machine with those of another: what is compared is the ratio to the
 reference loop, measured in the same minutes.
 """
 
@@ -298,7 +298,7 @@ def regressions(old: Machine, new: Machine) -> list[str]:
 
 
 def check(path: Path, new: Machine) -> tuple[list[str], str]:
-    """What `regressions` finds of `new` since the figures in a file, and a line on what was held against what.
+    """What `regressions` finds of `new` since the figures in a file, and a line on what was compared with what.
 
     Where nothing in the file can be compared, that itself is a line: a check that looks at nothing must not pass.
     """
@@ -308,7 +308,7 @@ def check(path: Path, new: Machine) -> tuple[list[str], str]:
     if old is None or not compared:
         return [f"{path} has nothing of these loops on a {new.kind}: nothing was compared"], ""
     machine = "this machine" if old.name == new.name else f"{old.name} (none of this machine there)"
-    said = f"{len(compared)} of {len(new.speeds)} loops held against those of {machine} in {path}, by their ratios"
+    said = f"{len(compared)} of {len(new.speeds)} loops compared with those of {machine} in {path}, by their ratios"
     return regressions(old, new), said
 
 

@@ -1,6 +1,6 @@
-"""The loop that most people run, to hold ours against: eager, single precision, NCHW, loss and error read every time.
+"""The loop that most people run, to compare ours with: eager, single precision, NCHW, loss and error read every time.
 
-Single precision is PyTorch's own, whose convolutions on a GPU are in tf32 unless it is told otherwise.
+Single precision is PyTorch's own, whose convolutions on a GPU are in tf32 unless set otherwise.
 
 CIFAR images come one by one through PIL in worker processes. ImageNet images lie ready in memory, on both sides: what a core
 decodes is another table's business.

@@ -164,7 +164,7 @@ def select(kind: Kind | None, glob: str | None = None, execution: str = "auto") 
 
 
 def _matches(glob: str, setting: Setting) -> bool:
-    """Whether a glob, in any case, names a setting, or its net as elsewhere: `imagenet-plain-18`, `plain-18`, `ResNet-34`."""
+    """Whether a glob, in any case, names a setting, or its net by any name: `imagenet-plain-18`, `plain-18`, `ResNet-34`."""
     names = (setting.net, setting.name)
     return any(
         fnmatchcase(name.lower(), glob.lower())

@@ -1,6 +1,6 @@
 """Images per second of a net, beside the loop that most people run and beside what the machine could do at best.
 
-Each loop lives in a process of its own, with its own threads and memory, and takes so many iterations when it is told to;
+Each loop lives in a process of its own, with its own threads and memory, and takes so many iterations when it is asked to;
 whoever times it (pytest-benchmark) sees nothing but a call. Images are random: their content costs nothing.
 """
 
