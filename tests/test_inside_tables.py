@@ -175,7 +175,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
         patch.setitem(loss_surface.GRIDS, "short", (Grid("lines", 2, 9, 50), Grid("plane", 7, 7, 50)))
         patch.setattr(pages, "MEASURED", made.measured)
         patch.setattr(documents, "REFERENCE", made.tables.parent)
-        for name in ("README", "GUIDE", "TUTORIAL"):
+        for name in ("README", "GUIDE", "TUTORIAL", "FINDINGS"):
             patch.setattr(
                 documents, name, Path(shutil.copy(getattr(documents, name), made.tables.parent / f"{name}.md"))
             )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bench.errors import UserError
-from bench.runs.finished import finished_runs
+from bench.runs.finished import FinishedRun, finished_runs
 from bench.runs.provenance import ROOT
 
 README, GUIDE, TUTORIAL = ROOT / "README.md", ROOT / "REPRODUCE.md", ROOT / "docs" / "tutorial.md"
+FINDINGS = ROOT / "docs" / "findings.md"
 REFERENCE = ROOT / "docs" / "reference"
 
 
@@ -18,13 +21,16 @@ def render(measured: Path) -> dict[Path, str]:
     Raises UserError where one has lost the markers of its part.
     """
     from bench.command import reference
-    from bench.report.documents import readme, reproduce, tutorial
+    from bench.report.documents import findings, readme, reproduce, tutorial
     from bench.report.render.markdown import with_part
 
     finished, found = finished_runs(measured), dict[Path, str]()
-    parts = (
-        (README, "numbers", readme.render), (GUIDE, "cost", reproduce.render), (TUTORIAL, "verdict", tutorial.render),
-    )  # fmt: skip
+    parts: tuple[tuple[Path, str, Callable[[dict[str, FinishedRun]], str]], ...] = (
+        (README, "numbers", readme.render),
+        (GUIDE, "cost", reproduce.render),
+        (TUTORIAL, "verdict", tutorial.render),
+        (FINDINGS, "claims", partial(findings.render, folders=(measured,))),
+    )
     for document, name, part in parts:
         try:
             found[document] = with_part(document.read_text(encoding="utf-8"), name, part(finished))
