@@ -1,4 +1,4 @@
-"""The docs read well: short sentences, without the words that shared/WORDS.md rules out; what they show as output is output."""
+"""The docs read well: short sentences, in the field's words. What they show as output is output."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OUT = {
     "inside": "in",
     r"cannot be(?=[.;,:]|$)": "the allowed range",
 }
-"""Word or phrase that WORDS.md rules out -> what to write."""
+"""Word or phrase that is ruled out -> what to write."""
 RULED_OUT = re.compile(rf"\b(?:{'|'.join(OUT)})\b", re.IGNORECASE | re.MULTILINE)
 
 
