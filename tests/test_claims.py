@@ -609,7 +609,8 @@ def test_of_as_many_seeds_single_precision_is_taken(tmp_path: Path) -> None:
 
 
 def test_the_check_sees_a_verdict_that_was_written_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shutil.copy(ROOT / "tables" / "claims.md", tmp_path)
+    for name in ("claims.md", "claims.csv"):
+        shutil.copy(ROOT / "tables" / name, tmp_path)
     arguments = ("--table", "claims", "--check", "--tables", str(tmp_path))
     assert run.main(arguments) == 0
     page = tmp_path / "claims.md"

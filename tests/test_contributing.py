@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT
 
 from bench import run
+from bench.command.table import pages_of
 from bench.command.tables import TABLES
 from bench.report.sections.runs import Found
 from bench.runs.finished import finished_runs
@@ -127,7 +128,7 @@ def test_every_table_keeps_the_promises_of_the_register(
     assert capsys.readouterr().out
     assert not (tmp_path / "tables").exists()
     found = Found(finished_runs(ROOT / "tables" / "measured"), (ROOT / "tables" / "measured",) * 2)
-    pages = [*table.pages(found)]
+    pages = pages_of(table.name, found)
     assert pages
     assert {page.name.split(".")[0] for page in pages} == {name}
 

@@ -431,7 +431,7 @@ def test_from_the_command_to_the_page(
     capsys.readouterr()
     page = (tmp_path / "t" / "gradients.smoke.md").read_text()
     lines = [line for line in page.splitlines() if line.startswith("| plain-8 ")]
-    assert len(lines) == 3 * 6  # at first, through training, mean and variance
+    assert len(lines) == 4 * 6  # at first and its details, through training, mean and variance
     assert "% of a run's time at most" in page
     for name in ("gradients.smoke", "gradients.smoke.signals", "gradients.smoke.ratio"):
         for kind in ("png", "svg"):

@@ -612,14 +612,15 @@ def test_a_curve_is_thinned_out_and_keeps_its_end() -> None:
 
 
 def test_an_empty_page_is_a_line_with_its_command() -> None:
-    def page(name: str, *words: str, said: str = "Filled by `python bench/run.py --table warmup`.") -> Page:
-        return Page(name, name, [said, Table(["net", "verdict"], [[Cell("a"), Cell(word, word)] for word in words])])
+    def page(name: str, *words: str, lacks: str = "python bench/run.py --table warmup") -> Page:
+        rows = [[Cell("a"), Cell(word, word)] for word in words]
+        return Page(name, name, [Table(["net", "verdict"], rows, command=lacks)])
 
     made = [
         page("warmup", "missing"),
         page("warmup.short", "match", "missing"),
-        page("new", "match"),
-        page("old", said=""),
+        page("new", "match", lacks=""),
+        page("old", lacks=""),
     ]
     found = views.questions(made, {"warmup": "Warm-up"})
     assert [(view.title, [page.name for page in view.pages]) for group in found for view in group.views] == [

@@ -226,18 +226,23 @@ def test_the_same_command_measures_nothing_again(small: Small, capsys: pytest.Ca
     assert {path: path.read_bytes() for path in before} == before
 
 
+def without_links(page: str) -> str:
+    """A page without the line that names the others: those of later tables are not there when it is first written."""
+    return re.sub(r"^Also measured: .*\n", "", page, flags=re.M)
+
+
 def test_what_is_published_is_checked(small: Small, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Runs, nets made of them and parts of surfaces, without weights; from there come the same pages, to the byte.
 
     A run without its warm-up asks for no page of cifar_depth; a point that is changed is found.
     """
-    made = {table: small.page(table) for table in INSIDE}
+    made = {table: without_links(small.page(table)) for table in INSIDE}
     works = {
         spec.run_id: spec for table in INSIDE for spec in TABLES[table].plan(parse(("--table", table, *FEW))).specs
     }
     assert publish.publish(works.values(), small.results, force=False, weights=False) == 0
     report.write_committed(small.tables)
-    assert {table: small.page(table) for table in INSIDE} == made
+    assert {table: without_links(small.page(table)) for table in INSIDE} == made
     assert len(finished_runs(small.measured)) == 4
     assert not [*small.measured.glob("*/checkpoint.pt")]
     asked = ("--table", *INSIDE, "--check", "--tables", str(small.tables))

@@ -231,10 +231,10 @@ def test_whole_runs_are_judged_from_the_third_minute() -> None:
     assert whole.rates(180.0) == pytest.approx((24_000 / 140, 12_000 / 130))
     assert replace(whole, ours=((90.0, 9_000),)).rates(180.0) is None  # it had ended
     text = pages.render([Machine("a machine", "cpu", (), (whole,))])
-    row = next(line for line in text.splitlines() if line.startswith("| ResNet-20 "))
-    assert row.replace("|", " ").split() == [
-        *("ResNet-20", "compiled", "fp32", "CIFAR-10", "5", "150", "97", "1.55"),
-        *("171", "92", f"{24_000 / 140 * 130 / 12_000:.2f}", "1.7"),
+    rows = [line for line in text.splitlines() if line.startswith("| ResNet-20 ")]
+    assert [row.replace("|", " ").split() for row in rows] == [
+        ["ResNet-20", "compiled", "fp32", "CIFAR-10", "150", "1.55", f"{24_000 / 140 * 130 / 12_000:.2f}", "1.7"],
+        ["ResNet-20", "compiled", "fp32", "5", "97", "171", "92"],
     ]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.command import hours, pages, plan
 from bench.command.data import look_for
+from bench.command.table import completed
 from bench.files import write_probe
 from bench.runs import provenance
 from bench.runs.finished import without_damaged
@@ -45,8 +46,6 @@ def fill(table: Table, options: Options) -> int:
 
 def show(table: Table, asked: Plan, options: Options) -> int:
     """Write and print the pages of a plan; with --publish, from tables/measured after its runs were copied there."""
-    from bench.report.sections.runs import with_left_out
-
     status, results = 0, options.results
     if options.publish:
         from bench.command.publish import publish
@@ -60,7 +59,7 @@ def show(table: Table, asked: Plan, options: Options) -> int:
         found = plan.found(results, pages.MEASURED, asked.specs)
         for variant in asked.variants:
             page, shown = table.report.page(found, variant), table.report.render_terminal(found, variant)
-            pages.show(with_left_out(page, *found.folders), options.tables, shown)
+            pages.show(completed(page, found), options.tables, shown)
 
     without_damaged(make)
     return status

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.command import hours, pages, plan
+from bench.command.table import completed
 from bench.errors import UserError
 from bench.files import as_typed, write_probe
 from bench.runs import provenance
@@ -18,6 +19,7 @@ from bench.runs.spec import Spec
 if TYPE_CHECKING:
     from bench.command.options import Options
     from bench.command.table import Table
+    from bench.report.page import Page
 
 
 def committed(why: str, table: Table, options: Options) -> int:
@@ -30,8 +32,19 @@ def committed(why: str, table: Table, options: Options) -> int:
     if not written:
         raise UserError(f"--table {table.name}: nothing is measured yet; run `make benchmarks` first")
     for page in written:
-        pages.show(page, options.tables, table.report.render_terminal(found))
+        _show(page, table.report.render_terminal(found), options)
     return 0
+
+
+def _show(page: Page, text: str, options: Options) -> None:
+    """Write a page and print what of it fits a terminal. A published page knows nothing of this machine's results."""
+    from bench.runs.finished import without_damaged
+
+    def make() -> None:
+        found = plan.found(pages.MEASURED if options.publish else options.results, pages.MEASURED)
+        pages.show(completed(page, found), options.tables, text)
+
+    without_damaged(make)
 
 
 def complexity(table: Table, options: Options) -> int:
@@ -52,7 +65,7 @@ def complexity(table: Table, options: Options) -> int:
         counts = {arch.name: measure(arch) for arch in ARCHS}
     if options.publish:
         report.save(committed, counts, provenance.counted())
-    pages.show(report.page(counts), options.tables, report.render_terminal(counts))
+    _show(report.page(counts), report.render_terminal(counts), options)
     return 0 if all(cost.closed_form for cost in counts.values()) else 1
 
 
@@ -70,7 +83,7 @@ def calibration(table: Table, options: Options) -> int:
     found = report.load(committed) if options.report else report.simulate()
     if options.publish:
         report.save(committed, found)
-    pages.show(report.page(found), options.tables, report.render_terminal(found))
+    _show(report.page(found), report.render_terminal(found), options)
     return 1 if report.outside(found) else 0
 
 
@@ -79,7 +92,6 @@ def claims(table: Table, options: Options) -> int:
     if options.dry_run:
         print(_claims_and_runs(options))
         return 0
-    from bench.report.sections.runs import with_left_out
     from bench.report.tables import claims as report
     from bench.report.tables import complexity as counted
     from bench.runs.finished import without_damaged
@@ -90,7 +102,7 @@ def claims(table: Table, options: Options) -> int:
     def make() -> None:
         finished = plan.load(*folders)
         shown = report.render_terminal(finished, costs, options.schedule, folders)
-        pages.show(with_left_out(report.page(finished, costs, folders), *folders), options.tables, shown)
+        _show(report.page(finished, costs, folders), shown, options)
 
     without_damaged(make)
     return 0
@@ -114,7 +126,7 @@ def throughput(table: Table, options: Options) -> int:
     machines = records.load_all(committed, kept)  # what has been timed is kept, also where something failed later
     if options.publish and not status:
         records.save(committed, machines)
-    pages.show(report.page(machines), options.tables, report.render_terminal(machines))
+    _show(report.page(machines), report.render_terminal(machines), options)
     return int(status)
 
 

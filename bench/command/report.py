@@ -6,7 +6,7 @@ table needs no check of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,13 +22,21 @@ if TYPE_CHECKING:
     from bench.report.sections.runs import Found
 
 
-def write(names: Iterable[str], measured: Path, tables: Path) -> list[Path]:
-    """Write all that is committed of these tables; returns the paths."""
+def write(names: Collection[str], measured: Path, tables: Path) -> list[Path]:
+    """Write all that is committed of these tables, and of all tables their index; returns the paths."""
+    from bench.report.documents import index
+    from bench.report.render import markdown
     from bench.report.sections.runs import Found
 
     def make() -> list[Path]:
         found = Found(finished_runs(measured), (measured, measured))
-        return [path for page in register.pages(names, found) for path in pages.put(page, tables)]
+        made = register.pages(names, found)
+        written = [path for page in made for path in pages.put(page, tables)]
+        if {*names} < register.TABLES.keys():
+            return written
+        contents = tables / f"{index.NAME}.md"
+        write_text(contents, markdown.render(index.page(made)))
+        return [*written, contents]
 
     return without_damaged(make)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from bench.command.plan import Plan, Planner
@@ -45,9 +47,30 @@ class Table:
         """The runs that a command line asks for; none of a table that no run fills. Raises UserError."""
         return self.planner(self.name, options) if self.planner else Plan((), ())
 
-    def pages(self, found: Found) -> Iterator[Page]:
-        """Every page for which something is finished; their names begin with the table's."""
-        if self.planner is None:
-            yield from self.report.pages(found)
-        else:
-            yield from (self.report.page(found, variant) for variant in self.report.variants(found))
+
+def pages_of(table: str, found: Found) -> list[Page]:
+    """Every page of a table for which something is finished; their names begin with the table's."""
+    report = import_module(f"bench.report.tables.{table}")
+    if _of_variants(report):
+        return [report.page(found, variant) for variant in report.variants(found)]
+    return list(report.pages(found))
+
+
+def completed(page: Page, found: Found, known: Callable[[str], list[Page]] | None = None) -> Page:
+    """A page with what every page has: links to related ones, and how many folders of runs could not be read.
+
+    `known`: table -> its pages, where some are made already.
+    """
+    from bench.report.documents import siblings, views
+    from bench.report.sections.runs import with_left_out
+
+    table = views.table_of(page)
+    if table == "claims" or _of_variants(import_module(f"bench.report.tables.{table}")):
+        page = with_left_out(page, *found.folders)
+    others = [other for name in siblings.related(table) for other in (known or partial(pages_of, found=found))(name)]
+    return replace(page, also=siblings.line(page, others))
+
+
+def _of_variants(report: ModuleType) -> bool:
+    """Whether runs fill the table, so that it has a page for each kind of them."""
+    return hasattr(report, "variants")

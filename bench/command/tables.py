@@ -6,12 +6,12 @@ A table that is filled by runs takes a module in bench/studies, one in bench/rep
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from bench.command import measurements, plan
 from bench.command.fill import fill
-from bench.command.table import Table
+from bench.command.table import Table, completed, pages_of
 from bench.runs.derived import Extension, GradientRun, Responses, SurfacePart
 from bench.runs.spec import RunSpec, Spec
 from bench.studies import (
@@ -114,17 +114,8 @@ TABLES: dict[str, Table] = {table.name: table for table in _ALL}
 
 def pages(names: Iterable[str], found: Found) -> list[Page]:
     """All pages of these tables, in order."""
-    from bench.report.sections.runs import with_left_out
-
-    return [
-        with_left_out(page, *found.folders) if _of_runs(TABLES[name]) else page
-        for name in names
-        for page in TABLES[name].pages(found)
-    ]
-
-
-def _of_runs(table: Table) -> bool:
-    return table.planner is not None or table.name == "claims"
+    known = cache(lambda name: pages_of(name, found))
+    return [completed(page, found, known) for name in names for page in known(name)]
 
 
 def shown_by(spec: Spec) -> list[str]:

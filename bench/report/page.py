@@ -45,6 +45,12 @@ class Table:
     """Columns that are set to the right."""
     narrow: Sequence[int] = ()
     """The columns that fit a terminal; all of them where none are named."""
+    first: Sequence[int] = ()
+    """The columns that a page shows first, eight at most, in their order there; all of them where none are named."""
+    keys: Sequence[int] = (0,)
+    """The columns that together name a row."""
+    command: str = ""
+    """What runs the rows that have no result; empty where all have one."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,8 @@ class Page:
     parts: Sequence[Part]
     values: Sequence[Value] = ()
     """What the page shows, one value a line and not rounded: `name`.csv."""
+    also: str = ""
+    """Links to related pages, in a line of Markdown. report.html has its side bar instead."""
 
     @property
     def tables(self) -> Iterator[Table]:

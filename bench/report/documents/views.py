@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
-from bench.report.page import Cell, Page
+from bench.report.page import Page
+from bench.report.render.layout import is_missing
 from bench.report.render.report import Missing, Question, View
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
@@ -18,8 +18,6 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
 }
 """Question -> tables that answer it. A table that stands nowhere here is under `OTHERS`."""
 OTHERS = "What else was measured?"
-MISSING = "missing"
-COMMAND = re.compile(r"`(python bench/run\.py --table [^`]+)`")
 
 
 def questions(pages: Iterable[Page], titles: Mapping[str, str]) -> list[Question]:
@@ -43,31 +41,28 @@ def table_of(page: Page) -> str:
 
 
 def missing(pages: Iterable[Page]) -> list[Missing]:
-    """A line for each page with rows that nothing fills, the paper's length first. Claims need no runs of their own."""
+    """A line for each page with rows that nothing fills, the paper's length first."""
     lines = []
     for page in pages:
-        if page.name == "claims":
-            continue
-        rows = [row for table in page.tables for row in table.rows if any(cell.word for cell in row)]
-        lacking = sum(any(cell.word == MISSING for cell in row) for row in rows)
-        command = _command(page)
-        if lacking and command:
-            what = f"all {lacking} rows" if lacking == len(rows) else f"{lacking} of {len(rows)} rows"
-            lines.append(Missing(page.name, page.title, what, command, not is_empty(page)))
+        lacking, rows = unfilled(page)
+        if lacking:
+            what = f"all {lacking} rows" if lacking == rows else f"{lacking} of {rows} rows"
+            lines.append(Missing(page.name, page.title, what, command(page), not is_empty(page)))
     return sorted(lines, key=lambda line: ("." in line.name, not line.page))
 
 
+def unfilled(page: Page) -> tuple[int, int]:
+    """How many rows of the tables with a command have no result, and how many rows they have."""
+    rows = [row for table in page.tables if table.command for row in table.rows]
+    return sum(map(is_missing, rows)), len(rows)
+
+
 def is_empty(page: Page) -> bool:
-    """Whether a page shows no measurement: all its verdicts are `missing`, and it has no figure."""
-    given = [cell.word for cell in _cells(page) if cell.word]
-    return bool(given) and {*given} == {MISSING} and not [*page.figures]
+    """Whether a page shows no measurement: no row has a result, and it has no figure."""
+    lacking, rows = unfilled(page)
+    return 0 < lacking == rows and not [*page.figures]
 
 
-def _cells(page: Page) -> Iterator[Cell]:
-    return (cell for table in page.tables for row in table.rows for cell in row)
-
-
-def _command(page: Page) -> str:
-    """The first command on a page that runs its table; nothing where it has none."""
-    texts: Sequence[str] = [part for part in page.parts if isinstance(part, str)]
-    return next((found[1] for text in texts if (found := COMMAND.search(text))), "")
+def command(page: Page) -> str:
+    """The command that runs what a page lacks; nothing where nothing lacks."""
+    return next((table.command for table in page.tables if table.command), "")

@@ -15,6 +15,7 @@ from bench.errors import UserError
 from bench.report.figures import interactive
 from bench.report.figures.chart import Style
 from bench.report.page import Cell, Figure, Manifest, Page, Patch, Picture, Table
+from bench.report.render.layout import laid_out
 from bench.report.render.markdown import Footnotes
 from bench.report.render.report import Report, Runs
 
@@ -58,6 +59,7 @@ def render(report: Report, drawn: Mapping[str, Path] | None = None) -> str:
     environment.filters.update(kind=lambda part: type(part).__name__)
     environment.globals.update(
         charts=charts,
+        laid_out=laid_out,
         padding=padding,
         verdict_columns=verdict_columns,
         anchors=Anchors(),

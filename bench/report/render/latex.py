@@ -9,6 +9,8 @@ from bench.report.page import Page, Value
 
 HEAD = "% Needs \\usepackage{booktabs} and \\usepackage{siunitx}.\n"
 NOTHING = "{--}"
+HEADS = ("net", "{paper}", "{ours}", r"{95 \% interval}", "{s.d.}", "{seeds}", "{difference}", "verdict")
+INTERVAL = 3
 SPECIAL = {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
@@ -45,17 +47,20 @@ def _table(page: Page, values: Sequence[Value]) -> str:
                 escaped(name),
                 _published(value.published, scale),
                 _number(value.measured, scale),
+                _interval(value, scale),
                 _number(value.spread, scale),
                 str(value.seeds) if value.seeds else NOTHING,
                 _number(value.difference, scale, "+"),
                 escaped(value.verdict),
             ]
         )
-    columns = [f"S[table-format={_format([row[i] for row in rows])}]" for i in range(1, 6)]
+    columns = [
+        "r" if i == INTERVAL else f"S[table-format={_format([row[i] for row in rows])}]"
+        for i in range(1, len(HEADS) - 1)
+    ]
     unit = "" if power else f" ({escaped(values[0].unit)})"
     unit = f" ($10^{power}$)" if power else unit
-    heads = ["net", "{paper}", "{ours}", "{s.d.}", "{seeds}", "{difference}", "verdict"]
-    lines = [" & ".join(line) + r" \\" for line in (heads, *rows)]
+    lines = [" & ".join(line) + r" \\" for line in (HEADS, *rows)]
     return "\n".join(
         [
             r"\begin{table}",
@@ -90,6 +95,13 @@ def _published(text: str, scale: float) -> str:
 
 def _number(value: float | None, scale: float, sign: str = "") -> str:
     return NOTHING if value is None else f"{value / scale:{sign}.2f}"
+
+
+def _interval(value: Value, scale: float) -> str:
+    """`[8.20, 8.60]`: the 95 % interval of ours."""
+    if value.low is None or value.high is None:
+        return NOTHING
+    return f"{{[{_number(value.low, scale)}, {_number(value.high, scale)}]}}"
 
 
 def _format(cells: Sequence[str]) -> str:

@@ -84,11 +84,12 @@ def _number(study: Study, arch: Arch, top: int) -> published.PublishedNumber | N
 def headers(study: Study) -> list[str]:
     found = ["net"]
     for top in (1, 5) if study.top5 else (1,):
+        of = f"top-{top}: " if study.top5 else ""
         found += [
             f"paper: top-{top}, {study.protocol}, %",
             f"ours: top-{top}, {study.protocol}",
-            "95 % of other images",
-            "difference [95 %]",
+            f"{of}95 % of other images",
+            f"{of}difference [95 %]",
             "verdict",
         ]
     return [*found, "seeds", "ours: top-1, 1-crop", "training error", "iterations"]
@@ -148,8 +149,20 @@ def table(all_rows: Sequence[Row], variant: ImageNetVariant) -> Table:
     """The paper's table with ours beside it."""
     names = headers(variant.study)
     numeric = [i for i, name in enumerate(names) if i and name != "verdict"]
-    narrow = [i for i in range(names.index("seeds")) if names[i] != "95 % of other images"]
-    return Table(names, [_cells(row, variant) for row in all_rows], numeric, narrow)
+    narrow = [i for i in range(names.index("seeds")) if not names[i].endswith("95 % of other images")]
+    lines, command = (
+        [_cells(row, variant) for row in all_rows],
+        "" if all(row.runs for row in all_rows) else variant.command(),
+    )
+    return Table(names, lines, numeric, narrow, _first(names), command=command)
+
+
+def _first(names: Sequence[str]) -> list[int]:
+    """The columns that a page shows first. Where the paper has top-1 and top-5, differences stand among the details."""
+    both = names.count("verdict") > 1
+    later = {"iterations", *(("ours: top-1, 1-crop", "training error") if both else ())}
+    apart = ("95 % of other images", *(("difference [95 %]",) if both else ()))
+    return [i for i, name in enumerate(names) if name not in later and not name.endswith(apart)]
 
 
 def variants(study: Study, found: Found) -> list[ImageNetVariant]:
@@ -185,7 +198,6 @@ def page(found: Found, variant: ImageNetVariant) -> Page:
             + _how_to_read(variant),
             table(all_rows, variant),
             _sampling(variant),
-            _to_fill(all_rows, variant),
             _cited(study),
             *asked.section(claims.of_setting(asked.of_imagenet(variant, finished)), variant.comparable),
             third_party.WHERE if variant.dataset == "imagenet" and study.protocol == "10-crop" else "",
@@ -244,12 +256,6 @@ def _sampling(variant: ImageNetVariant) -> str:
     numbers = [number for top in tops if (number := _number(variant.study, variant.study.archs[-1], top))]
     leaves = " and ".join(f"{other_images([number.number], IMAGENET.test)} at {number.printed} %" for number in numbers)
     return f"{text} {thousands(IMAGENET.test)} images leave {leaves}."
-
-
-def _to_fill(all_rows: Sequence[Row], variant: ImageNetVariant) -> str:
-    if all(row.runs for row in all_rows):
-        return ""
-    return f"What is missing is filled by `{variant.command()}`, one row alone with `--only`."
 
 
 def _cited(study: Study) -> str:

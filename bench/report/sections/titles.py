@@ -11,9 +11,7 @@ SEEDS = "± is the standard deviation over seeds (n-1)"
 
 def titled(words: str, variant: Variant) -> str:
     """A title that says what separates a page from that of the paper's runs."""
-    words += {"paper": "", "short": ", a sixteenth of the paper's iterations", "smoke": ", the smoke schedule"}[
-        variant.schedule
-    ]
+    words += {"paper": "", "short": ", 1/16 of the schedule", "smoke": ", the smoke schedule"}[variant.schedule]
     words += f" on {variant.dataset}" if variant.dataset != "cifar10" else ""
     changed = [f"`selection={variant.selection}`"] if variant.selection != "all" else []
     return ", ".join([words, *changed, *(f"`{name}={value}`" for name, value in variant.changes)])
@@ -22,11 +20,6 @@ def titled(words: str, variant: Variant) -> str:
 def not_theirs(variant: Variant) -> str:
     """What a reader of runs that are not the paper's must know first."""
     return "" if variant.comparable else NOT_THEIRS
-
-
-def to_fill(missing: bool, variant: Variant, table: str) -> str:
-    """The command that fills the missing rows."""
-    return f"What is missing is filled by `{variant.command(table)}`, one net alone with `--only`." if missing else ""
 
 
 def measured(*lines: str) -> Section:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.files import Damaged, read_as, write_text
 from bench.report.figures.chart import GREY, SHADES, Axis, Chart, Panel, Series, Style
-from bench.report.page import Figure, Page, Part, Table, Value, grid
+from bench.report.page import Figure, Page, Part, Table, Value, cells, grid
 from bench.report.render import markdown, terminal
 from bench.report.sections.runs import Found
 from bench.studies.calibration import ASSUMPTIONS, CURVE, POWER, RUNS, SPREADS, STATISTICS, Setting, settings
@@ -173,6 +173,7 @@ HEADERS = [
     *(f"{'worse' if shift > 0 else 'better'} at {shift:+g}" for shift in BOTH_WAYS),
 ]  # fmt: skip
 NUMERIC = (1, 2, *range(4, len(HEADERS)))
+FIRST, KEYS = range(HEADERS.index("undecided") + 1), range(HEADERS.index("cries wolf, %"))
 
 
 def _judged_by(statistic: str, runs: int) -> str:
@@ -203,7 +204,7 @@ def _table(calibration: Calibration, spreads: Sequence[float]) -> Table:
                         *(percent(calibration.told(outcome, shift)) for shift in BOTH_WAYS),
                     ]
                 )
-    return grid(rows, HEADERS, NUMERIC)
+    return Table(HEADERS, [cells(*row) for row in rows], NUMERIC, (), FIRST, KEYS)
 
 
 def render_terminal(calibration: Calibration) -> str:

@@ -129,6 +129,11 @@ HEADERS = [
 ]  # fmt: skip
 NUMERIC = (1, 2, 4, 6, 7, 8, 9, 10, 12)
 NARROW = ("net", "paper: test error, %", "ours: test error, last", "training error", "precision", "seeds", "verdict")
+FIRST = (
+    "net", "paper: test error, %", "ours: test error, last", "difference [95 %]", "verdict", "seeds", "precision",
+    "training error",
+)  # fmt: skip
+KEYS = ("net", "precision")
 
 
 def _cells(row: Row, variant: Variant, logs: Mapping[str, str], note: str = "") -> tuple[Cell, ...]:
@@ -254,12 +259,13 @@ def table(
 
     `logs`: run id -> log of a run that was started and has no result. `notes`: a footnote on a precision.
     """
-    shown = [HEADERS.index(name) for name in NARROW]
+    narrow, first, keys = ([HEADERS.index(name) for name in names] for names in (NARROW, FIRST, KEYS))
     lines = []
     for row in all_rows:  # one line a net, and one more for a best of five
         note = (notes or {}).get(row.precision, "")
         lines += [_cells(row, variant, logs, note), *([_best_cells(row, variant, logs)] if row.best else [])]
-    return Table(HEADERS, lines, NUMERIC, shown)
+    command = "" if all(row.runs or row.diverged for row in all_rows) else variant.command()
+    return Table(HEADERS, lines, NUMERIC, narrow, first, keys, command)
 
 
 def variants(found: Found) -> list[Variant]:
@@ -275,7 +281,7 @@ def render_terminal(found: Found, variant: Variant) -> str:
 
 TITLES: dict[Schedule, str] = {
     "paper": "CIFAR-10: error against depth",
-    "short": "CIFAR-10: error against depth, a sixteenth of the paper's iterations",
+    "short": "CIFAR-10: error against depth, 1/16 of the schedule",
     "smoke": "Error against depth, the smoke schedule",
 }
 
@@ -296,7 +302,6 @@ def page(found: Found, variant: Variant) -> Page:
         [
             "Table 6, Fig. 6 and Fig. 1 of the paper. " + _how_to_read(variant),
             table(all_rows, variant, logs, _on_precision(finished, variant, all_rows)),
-            _to_fill(all_rows, variant),
             third_party.WHERE if variant.dataset == "cifar10" else "",
             *(_figures(variant, one_each(all_rows)) if any(row.runs for row in all_rows) else []),
             *(point_by_point.section(all_rows) if variant.comparable else []),
@@ -363,7 +368,7 @@ def _on_precision(
     for row in short:
         if row.precision != "fp32" and row.runs and single.get(row.arch):
             effect = change.effect(row.values("test_error"), single[row.arch])
-            said = f"At a sixteenth of the iterations {row.arch.title} in {row.precision} differs from fp32 by {effect}"
+            said = f"At 1/16 of the schedule {row.arch.title} in {row.precision} differs from fp32 by {effect}"
             notes.setdefault(row.precision, f"{said} points of test error (95 % interval).")
     return notes
 
@@ -481,13 +486,6 @@ def _of_paper(variant: Variant, figure: str) -> str:
     length = thousands(study.PAPER.iterations)
     scaled = "" if variant.schedule == "paper" else f", its {length} iterations drawn over the length of this schedule"
     return f" Faint: the paper's own curves, read off {figure}{scaled}."
-
-
-def _to_fill(all_rows: Sequence[Row], variant: Variant) -> str:
-    """The command that fills the missing rows."""
-    if all(row.runs or row.diverged for row in all_rows):
-        return ""
-    return f"What is missing is filled by `{variant.command()}`, one row alone with `--only`."
 
 
 def _depth(all_rows: Sequence[Row]) -> str:

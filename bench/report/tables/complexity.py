@@ -187,7 +187,8 @@ def display(arch: Arch) -> str:
 
 
 def table(some: Sequence[Row], by: Made) -> Table:
-    return Table(HEADERS, [_cells(row, by) for row in some], NUMERIC, narrow=(*range(7), HEADERS.index("closed form")))
+    first = (*range(7), HEADERS.index("closed form"))
+    return Table(HEADERS, [_cells(row, by) for row in some], NUMERIC, first, first)
 
 
 def render_terminal(costs: dict[str, Cost]) -> str:

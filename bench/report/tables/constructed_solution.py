@@ -15,7 +15,7 @@ from bench.report.render.markdown import thousands
 from bench.report.sections import claims as asked
 from bench.report.sections import manifest, values
 from bench.report.sections.runs import Found, mean_and_spread, provenance, sentences, verdict_cell
-from bench.report.sections.titles import SEEDS, measured, not_theirs, titled, to_fill
+from bench.report.sections.titles import SEEDS, measured, not_theirs, titled
 from bench.report.tables.cifar_depth import QUANTITIES, judge, paper_cells
 from bench.runs import construction
 from bench.runs.derived import Extension
@@ -160,7 +160,9 @@ def _nothing(spec: object) -> list[str]:
 
 
 def table(all_rows: Sequence[Row], variant: Variant) -> Table:
-    return Table(HEADERS, [_cells(row, variant) for row in all_rows], NUMERIC, range(4))
+    command = "" if all(row.runs for row in all_rows) else variant.command(TABLE)
+    lines = [_cells(row, variant) for row in all_rows]
+    return Table(HEADERS, lines, NUMERIC, range(4), range(len(HEADERS)), (0, 1), command)
 
 
 def render_terminal(found: Found, variant: Variant) -> str:
@@ -183,7 +185,6 @@ def page(found: Found, variant: Variant) -> Page:
             'should produce no higher training error than its shallower counterpart". Here that net is built and held against '
             "the one that training finds. " + not_theirs(variant),
             table(all_rows, variant),
-            to_fill(not all(row.runs for row in all_rows), variant, TABLE),
             *([_figure(variant, all_rows, nets)] if trained else []),
             _exactness(nets),
             _seen(all_rows),

@@ -25,9 +25,11 @@ from bench.verdicts import claims
 __all__ = ["page", "render_terminal", "variants"]
 
 INITIAL = [
-    "net", "batch norm", "weights", "runs", "forward: last over first", "a layer", "", "backward: first over last",
-    "a layer", "", "weights' gradient: first over last",
+    "net", "batch norm", "weights", "runs", "forward: last over first", "forward: a layer", "", "backward: first over last",
+    "backward: a layer", "", "weights' gradient: first over last",
 ]  # fmt: skip
+
+FIRST, KEYS = (0, 1, 2, 3, 4, 6, 7, 9), (0, 1, 2)
 
 
 def _initial(row: Row, variant: GradientVariant) -> tuple[Cell, ...]:
@@ -99,7 +101,9 @@ def _manifest(row: Row, variant: GradientVariant) -> Manifest:
 
 
 def _initials(all_rows: Sequence[Row], variant: GradientVariant) -> Table:
-    return Table(INITIAL, [_initial(row, variant) for row in all_rows], (3, 4, 5, 7, 8, 10), (0, 1, 2, 4, 6, 7, 9))
+    lines = [_initial(row, variant) for row in all_rows]
+    command = "" if all(row.runs for row in all_rows) else variant.command()
+    return Table(INITIAL, lines, (3, 4, 5, 7, 8, 10), (0, 1, 2, 4, 6, 7, 9), FIRST, KEYS, command)
 
 
 def render_terminal(found: Found, variant: GradientVariant) -> str:
@@ -109,7 +113,7 @@ def render_terminal(found: Found, variant: GradientVariant) -> str:
 
 TITLES: dict[Schedule, str] = {
     "paper": "Gradients and signals of every layer, through training",
-    "short": "Gradients and signals of every layer, through a 400th of the paper's iterations",
+    "short": "Gradients and signals of every layer, through 1/400 of the schedule",
     "smoke": "Gradients and signals of every layer, the smoke schedule",
 }
 
@@ -119,7 +123,6 @@ def page(found: Found, variant: GradientVariant) -> Page:
     shown = [row for row in all_rows if row.runs]
     runs = [run for row in shown for run in row.runs]
     title = TITLES[variant.schedule] + ("" if variant.dataset == "cifar10" else f" on {variant.dataset}")
-    missing = len(shown) < len(all_rows)
     return Page(
         variant.name,
         title,
@@ -132,7 +135,6 @@ def page(found: Found, variant: GradientVariant) -> Page:
             f"To *vanish* is to fall by more than {findings.FAR:,.0f} times from one end of the 3x3 convolutions to the other, "
             "to *explode* to grow by as much. The ratios are the worst of all runs and, where it says so, of all points of "
             "their training. A ratio does not say which of its two ends has moved; `points.jsonl` of each run does.",
-            f"What is missing is filled by `{variant.command()}`, some nets alone with `--only`." if missing else "",
             *(_figures(shown, variant) if runs else []),
             "## At initialisation",
             _initials(all_rows, variant),

@@ -17,7 +17,7 @@ from bench.report.render import terminal
 from bench.report.sections import claims as asked
 from bench.report.sections import manifest, values
 from bench.report.sections.runs import Found, difference, mean_and_spread, provenance, sentences, verdict_cell
-from bench.report.sections.titles import SEEDS, titled, to_fill
+from bench.report.sections.titles import SEEDS, titled
 from bench.report.sections.titles import measured as section_of
 from bench.runs.finished import FinishedRun
 from bench.runs.folder import RunFolder
@@ -109,6 +109,7 @@ HEADERS = [
 ]  # fmt: skip
 NUMERIC = (1, 2, 3, 4, 5, 7, 8)
 NARROW = [HEADERS.index(name) for name in ("net", "paper: mean", "ours: mean", "seeds", "verdict")]
+FIRST = [HEADERS.index(name) for name in ("net", "paper: mean", "ours: mean", "difference [95 %]", "verdict", "seeds")]
 
 
 def _cells(row: Row, variant: Variant) -> tuple[Cell, ...]:
@@ -144,7 +145,8 @@ def _manifest(row: Row, variant: Variant) -> Manifest:
 
 
 def table(all_rows: Sequence[Row], variant: Variant) -> Table:
-    return Table(HEADERS, [_cells(row, variant) for row in all_rows], NUMERIC, NARROW)
+    command = "" if all(row.runs or row.diverged for row in all_rows) else variant.command(TABLE)
+    return Table(HEADERS, [_cells(row, variant) for row in all_rows], NUMERIC, NARROW, FIRST, command=command)
 
 
 def render_terminal(found: Found, variant: Variant) -> str:
@@ -157,7 +159,6 @@ def page(found: Found, variant: Variant) -> Page:
     variant = _in_one_precision(found, variant)
     all_rows = rows(found, variant)
     runs = [run for row in all_rows for run in row.runs]
-    missing = any(not row.runs and not row.diverged for row in all_rows)
     return Page(
         variant.page(TABLE),
         titled("CIFAR-10: layer responses", variant),
@@ -165,7 +166,6 @@ def page(found: Found, variant: Variant) -> Page:
             "Fig. 7 of the paper: the standard deviation of every 3x3 convolution's output, after batch norm and before the "
             "nonlinearity or the addition, over the test set, in a trained net. " + _how_to_read(variant),
             table(all_rows, variant),
-            to_fill(missing, variant, TABLE),
             *([_figure(variant, all_rows)] if runs else []),
             *asked.section(claims.of_setting(claimed(found, variant), TABLE), variant == PAPER),
             *_choices(all_rows, variant),

@@ -16,7 +16,7 @@ from bench.report.render import terminal
 from bench.report.render.markdown import thousands
 from bench.report.sections import manifest, values
 from bench.report.sections.runs import Found, mean_and_spread, provenance, sentences
-from bench.report.sections.titles import SEEDS, measured, titled, to_fill
+from bench.report.sections.titles import SEEDS, measured, titled
 from bench.runs.finished import FinishedRun
 from bench.runs.spec import RunSpec
 from bench.studies import loss_surface as study
@@ -87,6 +87,7 @@ HEADERS = [
 ]  # fmt: skip
 NUMERIC = range(1, 11)
 NARROW = (0, 1, 3, 5, 7, 10)
+FIRST = (0, 1, 2, 3, 4, 7, 8, 9)
 
 
 def _cells(row: Row, variant: Variant) -> tuple[Cell, ...]:
@@ -137,7 +138,8 @@ def _manifest(row: Row, variant: Variant) -> Manifest:
 
 
 def table(all_rows: Sequence[Row], variant: Variant) -> Table:
-    return Table(HEADERS, [_cells(row, variant) for row in all_rows], NUMERIC, NARROW)
+    command = "" if all(row.lines and row.planes for row in all_rows) else variant.command(TABLE)
+    return Table(HEADERS, [_cells(row, variant) for row in all_rows], NUMERIC, NARROW, FIRST, command=command)
 
 
 def render_terminal(found: Found, variant: Variant) -> str:
@@ -151,7 +153,6 @@ def page(found: Found, variant: Variant) -> Page:
     variant = found.in_one_precision(variant, study.ARCHS, lambda spec: _begun(found, spec))
     all_rows = rows(found, variant)
     members = [run for row in all_rows if row.surfaces for run in row.runs]
-    missing = not all(row.lines and row.planes for row in all_rows)
     return Page(
         variant.page(TABLE),
         titled("The loss around trained nets", variant),
@@ -161,7 +162,6 @@ def page(found: Found, variant: Variant) -> Page:
             "from the weights of a trained net, each filter scaled to the norm of the net's own. The paper prints no such "
             "number.",
             table(all_rows, variant),
-            to_fill(missing, variant, TABLE),
             *_figures(variant, all_rows),
             _seen(all_rows),
             _definitions(variant),

@@ -28,10 +28,12 @@ HEADERS = [
 ]  # fmt: skip
 NUMERIC = range(4, len(HEADERS))
 NARROW = (0, 1, 2, 3, 4, 5, 7, 8, 10, 11)
+FIRST, KEYS = (0, 1, 2, 3, 4, 5, 7, 8), (0, 1, 2, 3, 4)
 WHOLE_HEADERS = [
-    "net", "execution", "precision", "images", "minutes", "images/s", "the reference's", "ratio", "from the third minute on",
-    "the reference's", "ratio", "aim",
+    "net", "execution", "precision", "images", "minutes", "images/s", "the reference's", "ratio",
+    "images/s, from the third minute on", "the reference's, from then on", "ratio, from then on", "aim",
 ]  # fmt: skip
+WHOLE_FIRST, WHOLE_KEYS = (0, 1, 2, 3, 5, 7, 10, 11), (0, 1, 2)
 
 
 def _cells(speed: Speed, best: Ceilings) -> tuple[Cell, ...]:
@@ -76,7 +78,7 @@ def _manifest(speed: Speed) -> Manifest:
 
 
 def _table(speeds: Sequence[Speed], best: Ceilings) -> Table:
-    return Table(HEADERS, [_cells(speed, best) for speed in speeds], NUMERIC, NARROW)
+    return Table(HEADERS, [_cells(speed, best) for speed in speeds], NUMERIC, NARROW, FIRST, KEYS)
 
 
 def _whole_table(machine: Machine) -> Table:
@@ -88,7 +90,7 @@ def _whole_table(machine: Machine) -> Table:
             line += [f"{rates[0]:,.0f}", f"{rates[1]:,.0f}", f"{rates[0] / rates[1]:.2f}"] if rates else ["", "", ""]
         aim = AIMS.get(whole.net) if machine.kind == "cpu" else None
         rows.append([*line, f"{aim}" if aim else ""])
-    return grid(rows, WHOLE_HEADERS, range(4, 12))
+    return Table(WHOLE_HEADERS, [cells(*row) for row in rows], range(4, 12), (), WHOLE_FIRST, WHOLE_KEYS)
 
 
 def render_terminal(machines: Sequence[Machine]) -> str:

@@ -15,7 +15,7 @@ from bench.report.render.markdown import thousands
 from bench.report.sections import claims as asked
 from bench.report.sections import manifest, values
 from bench.report.sections.runs import Found, mean_and_spread, provenance, sentences, verdict_cell
-from bench.report.sections.titles import SEEDS, measured, not_theirs, titled, to_fill
+from bench.report.sections.titles import SEEDS, measured, not_theirs, titled
 from bench.report.tables.cifar_depth import QUANTITIES, judge, paper_cells
 from bench.runs.finished import FinishedRun
 from bench.studies import warmup as study
@@ -76,6 +76,7 @@ HEADERS = [
 ]  # fmt: skip
 NUMERIC = (2, 3, 4, 5, 6, 8, 9, 10)
 NARROW = (0, 1, 2, 3, 6, 9)
+FIRST, KEYS = (0, 1, 5, 6, 7, 9, 2, 3), (0, 1)
 
 
 def _cells(row: Row, variant: Variant) -> tuple[Cell, ...]:
@@ -113,7 +114,8 @@ def _between(found: Sequence[tuple[int, int] | None]) -> str:
 
 
 def table(all_rows: Sequence[Row], variant: Variant) -> Table:
-    return Table(HEADERS, [_cells(row, variant) for row in all_rows], NUMERIC, NARROW)
+    command = "" if all(row.runs for row in all_rows) else variant.command(TABLE)
+    return Table(HEADERS, [_cells(row, variant) for row in all_rows], NUMERIC, NARROW, FIRST, KEYS, command)
 
 
 def render_terminal(found: Found, variant: Variant) -> str:
@@ -137,7 +139,6 @@ def page(found: Found, variant: Variant) -> Page:
             "0.1 it starts to converge, below 90 % error, only after several epochs, and ends at a similar accuracy. "
             + not_theirs(variant),
             table(all_rows, variant),
-            to_fill(not all(row.runs for row in all_rows), variant, TABLE),
             *([_figure(variant, all_rows)] if members else []),
             _seen(all_rows),
             *asked.section([one for one in judged if one.claim.id in CLAIMS], variant == PAPER),
