@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,9 +21,11 @@ from torch import nn
 
 from bench.compute import heartbeat, job
 from bench.compute.context import Context
+from bench.compute.events import TAGS
 from bench.compute.heartbeat import Attempt
 from bench.errors import Busy, Interrupted, UserError
 from bench.images import memory
+from bench.run import main
 from bench.runs.finished import finished_runs
 from bench.runs.folder import RunFolder
 from bench.runs.initial_net import build_for_run
@@ -399,6 +403,38 @@ def test_recomputed_batch_norm_is_a_plain_average(trained: bool, count: int) -> 
         draws = [batch_draw(1 << 31, i, 128, len(dataset.train), recipe.crop_padding) for i in range(count)]
         means = [net.conv1(feed.augment(draw.packed())[0]).mean((0, 2, 3)) for draw in draws]  # type: ignore[operator]
     torch.testing.assert_close(net.bn1.running_mean, torch.stack(means).mean(0), rtol=1e-4, atol=1e-5)  # type: ignore[union-attr]
+
+
+def test_curves_for_tensorboard_go_on_with_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Read back by TensorBoard: each point once, though one attempt wrote none and one more than its checkpoint has."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = spec(evaluate_every=5)
+    folder, early = RunFolder(tmp_path, run.run_id), tmp_path / "early.pt"
+    for stop, asked in ((7, False), (17, True), (-1, True)):
+        calls = iter(range(1, 100))
+        stops = lambda: next(calls) == stop  # noqa: B023, E731
+        context = Context(tmp_path, Source(tmp_path, tensorboard=asked), should_stop=stops)
+        with pytest.raises(Interrupted) if stop > 0 else contextlib.nullcontext():
+            job.run(run, context)
+        if early.exists():
+            shutil.copy(early, folder.checkpoint)  # as after a loss of power, before the last one was written
+        elif folder.checkpoint.exists():
+            shutil.copy(folder.checkpoint, early)
+    events = EventAccumulator(str(folder.events)).Reload()
+    points = folder.read_metrics()
+    assert [point["iteration"] for point in points] == [5, 10, 15, 20, 25, 30]
+    assert set(events.Tags()["scalars"]) == {"train/loss", "train/error", "test/error", "lr"}
+    for tag, name in TAGS.items():
+        shown = [(event.step, event.value) for event in events.Scalars(tag)]
+        assert shown == [(point["iteration"], pytest.approx(point[name])) for point in points]
+
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    assert main(("--table", "cifar_depth", "--schedule", "smoke", "--tensorboard", "--dry-run")) == 2
+    said = "--tensorboard needs the package tensorboard, which is not installed: pip install tensorboard"
+    assert capsys.readouterr().err == f"run.py: {said}\n"
 
 
 @pytest.mark.slow
