@@ -116,7 +116,7 @@ COMMANDS: dict[str, Command] = {
             help={"force": "new files in place of the old"},
             examples=(
                 "runs.zip --table table6 --checkpoints unfinished",
-                "--csv values.csv --points points.parquet --figures figures",
+                "--csv values.csv --figures figures",
             ),
         ),
         Command(
