@@ -46,6 +46,8 @@ from bench.files import AWAY  # noqa: E402
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
+LEFT_OUT = ("torch", "torchvision", "fvcore", "submitit", "sklearn")
+"""Packages that requirements-report.txt leaves out: reading results needs none of them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,6 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         again = shlex.join(["python", sys.argv[0], *(word for word in words if word != "--force")])
         print(f"\n{error or 'stopped'}; to go on, give the same command: {again}", file=sys.stderr)
         return INTERRUPTED
+    except ModuleNotFoundError as error:
+        if error.name not in LEFT_OUT:
+            raise
+        print(f"run.py: this command needs {error.name}, which is not installed: pip install -e .", file=sys.stderr)
+        return 2
     except BrokenPipeError:  # `| head` has seen enough; what had to be written was written before it was printed
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -7,12 +7,14 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, Command
 from PIL import Image
 
+from bench import run
 from bench.files import load, read_lines, read_table
 from bench.runs import checkout
 from slurm import profile
@@ -160,3 +162,33 @@ def test_pre_commit_and_the_workflow_do_what_make_and_ci_do() -> None:
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
     assert workflow.rstrip().endswith("run: bash .ci/run")
     assert not re.search(r"pytest|ruff|mypy", workflow)
+
+
+BLOCK = """import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in %r:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Block())
+"""
+
+
+def test_results_are_read_without_torch(command: Command) -> None:
+    """A page and report.html are written; what needs torch says so. requirements-report.txt is a part of pyproject.toml."""
+    listed = (ROOT / "requirements-report.txt").read_text().splitlines()
+    listed = {line for line in listed if not line.startswith("#")}
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert listed <= set(needed)
+    left_out = {re.split(r"[>=]", line)[0] for line in set(needed) - listed}
+    assert left_out == {"torch", "torchvision", "fvcore", "submitit", "scikit-learn", "pytest-benchmark"}
+    block = command.folder / "block"
+    block.mkdir()
+    (block / "sitecustomize.py").write_text(BLOCK % (run.LEFT_OUT,))
+    shell = os.environ | {"PYTHONPATH": str(block)}
+    command("--table", "warmup", "--schedule", "short", "--report", env=shell)
+    page = "warmup.short.md"
+    assert (command.tables / page).read_bytes() == (ROOT / "tables" / page).read_bytes()
+    assert (command.tables / "report.html").exists()
+    refused = command("--table", "complexity", check=False, env=shell)
+    said = "run.py: this command needs torch, which is not installed: pip install -e .\n"
+    assert (refused.returncode, refused.stderr) == (2, said)

@@ -26,7 +26,7 @@ def long_run(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
 
     And one core: two threads that wait for each other get nowhere on a machine that others keep busy.
     """
-    study = Table(tmp_path_factory.mktemp("a long run"), site, "--only", "resnet-110-A")
+    study = Table(tmp_path_factory.mktemp("a long run"), site, "--only", "resnet-110-A", "--set", "iterations=320")
     study.send("--time", 1, "--signal-seconds", 20, "--partition", "high", "--constraint", "node3", "--mem", "7500M")
     return study
 
@@ -167,4 +167,4 @@ def test_a_run_that_needs_several_time_limits_is_done_in_the_end(long_run: Table
     assert facts["restarts"] == int(facts["slurm"]["restart_count"])
     assert stops(long_run) == facts["restarts"]
     long_run.wait_until_empty()
-    assert "ResNet-110" in (long_run.tables / "cifar_depth.smoke.md").read_text()
+    assert "ResNet-110" in (long_run.tables / "cifar_depth.smoke.iterations=320.md").read_text()

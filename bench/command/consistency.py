@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
 
 from bench.command import names
@@ -190,6 +191,12 @@ def _recipe_is_possible(command: Command, options: Options, given: Mapping[str, 
     return None
 
 
+def _tensorboard_is_there(command: Command, options: Options, given: Mapping[str, Any]) -> str | None:
+    if options.tensorboard and find_spec("tensorboard") is None:
+        return "--tensorboard needs the package tensorboard, which is not installed: pip install tensorboard"
+    return None
+
+
 Rule = Callable[[Command, Options, Mapping[str, Any]], str | None]
 QUESTIONS = frozenset({"status", "logs", "cancel", "retry"})
 RULES: tuple[Rule, ...] = (
@@ -203,5 +210,6 @@ RULES: tuple[Rule, ...] = (
     _slurm_is_asked,
     _selection_fits,
     _recipe_is_possible,
+    _tensorboard_is_there,
 )
 """Each gives the complaint of one kind of mistake, or None."""

@@ -185,6 +185,7 @@ class Options:
     )
     workers: int | None = option(None, "image-loading processes for each training process", "N", Whole(0, 1024), "more")
     skip_broken: bool = option(False, "training without broken images", page="more")
+    tensorboard: bool = option(False, "curves for TensorBoard, in the folder of each run", page="more")
     publish: bool = old(False, "copies in tables/measured, and all pages")
     moving: MovingOptions = MovingOptions()
     elsewhere: ElsewhereOptions = ElsewhereOptions()
@@ -200,7 +201,7 @@ class Options:
     @property
     def source(self) -> Source:
         """Where data are and how they are read."""
-        return Source(self.data, self.download, self.skip_broken, self.workers, self.execution)
+        return Source(self.data, self.download, self.skip_broken, self.workers, self.execution, self.tensorboard)
 
     def selecting(self, table: str) -> list[str]:
         """The words of a command line that names the same runs of a table, with where they are."""

@@ -13,7 +13,7 @@ RUNS = ("table", "schedule", "seeds", "only", "set", "dataset", "selection", "da
 PLACE = ("results", "tables")
 DATA = ("csv", "latex", "points", "figures")
 """Options of export that write files for other programs."""
-COMPUTING = ("download", "workers", "execution", "skip_broken", "pack")
+COMPUTING = ("download", "workers", "execution", "skip_broken", "tensorboard", "pack")
 """Options of how runs are computed."""
 SLURM = tuple(name for name, one in FIELDS.items() if one.page == "slurm")
 

@@ -36,7 +36,7 @@ ANY = frozenset(
 )
 """Options that every table heeds."""
 RUNS = ANY | {
-    "cluster", "schedule", "seeds", "only", "dataset", "data", "download", "execution",
+    "cluster", "schedule", "seeds", "only", "dataset", "data", "download", "execution", "tensorboard",
     "profile", "partition", "account", "qos", "constraint", "nodes", "tasks_per_node", "gpus", "cpus", "mem", "time",
     "parallel", "preemption", "signal_seconds", "setup", "sbatch", "pack", "wait", "status", "retry", "logs",
     "cancel",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.compute import heartbeat, kinds
 from bench.compute.context import Company, Context
+from bench.compute.events import Curves
 from bench.compute.heartbeat import Heart, kind_of
 from bench.errors import Interrupted, Unready, UserError
 from bench.files import read_json, write_json, write_probe
@@ -79,14 +80,17 @@ def run(spec: Spec, context: Context) -> Path:
         folder.start(spec)
         say = _Log(folder.log, spec.run_id)
         heart.beat("starting", iterations=spec.steps)
+        curves = Curves(folder) if context.source.tensorboard and not spec.measures else None
 
         def report(r: Report) -> None:
             say.report(r)
             heart.report(r)
             context.on_report(r)
+            if curves and r.evaluated:
+                curves.add()
 
         heard = replace(context, on_report=report, should_stop=lambda: context.should_stop() or heart.superseded)
-        with _witnessed(say, heart):
+        with _witnessed(say, heart), contextlib.closing(curves) if curves else contextlib.nullcontext():
             say.line(_begin(folder, spec, context.company))
             result = compute(spec, folder, heard)
             folder.note(ended=provenance.now(), wall_seconds=result.wall_seconds)

@@ -8,6 +8,7 @@ Every file is written whole or not at all. Reading is strict: what is not whole 
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -149,6 +150,11 @@ class RunFolder:
     def log(self) -> Path:
         return self.path / "log.txt"
 
+    @property
+    def events(self) -> Path:
+        """The folder of TensorBoard's events, where they were asked for."""
+        return self.path / "tensorboard"
+
     def finished(self) -> bool:
         return self.result.exists()
 
@@ -166,6 +172,7 @@ class RunFolder:
         computed = (self.checkpoint, self.metrics, self.points, self.construction, self.evaluation)
         for path in (self.result, *computed):
             path.unlink(missing_ok=True)
+        shutil.rmtree(self.events, ignore_errors=True)
 
     def start(self, spec: Spec) -> None:
         """Make the folder and write or check its spec. Raises UserError where another spec is there."""

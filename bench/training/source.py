@@ -1,4 +1,4 @@
-"""Where the data of a run come from, how they are read, and how its iterations are executed."""
+"""Where the data of a run come from, how they are read, how its iterations are executed, and who else gets its curves."""
 
 from __future__ import annotations
 
@@ -18,3 +18,5 @@ class Source:
     workers: int | None = None
     """Processes that load images for each process that trains; None: as many as it has cores."""
     execution: Execution = "auto"
+    tensorboard: bool = False
+    """Whether curves are written for TensorBoard too."""
