@@ -91,6 +91,7 @@ def packages_of_a_module(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.newer
 @pytest.mark.parametrize("settings", [dict.fromkeys(SETTINGS, "nonsense"), WRONG], ids=["nonsense", "wrong"])
 def test_no_setting_of_a_shell_reaches_a_run_or_hides_it(site: Site, tmp_path: Path, settings: dict[str, str]) -> None:
     """From the launch to the finished page. What waits is seen, is not sent twice, and is cancelled."""
