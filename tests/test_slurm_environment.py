@@ -175,9 +175,10 @@ def test_what_sbatch_refuses_comes_back_in_one_line(
 
 
 def test_what_sbatch_takes_is_sent(odd: Site, tmp_path: Path) -> None:
-    """A list of partitions, options by sbatch's names; without arrays each task is a job of its own."""
+    """A list of partitions, options by sbatch's names, not even the environment; without arrays a job a task."""
     study = Table(tmp_path, odd, *BRIEF)
-    options = ("exclusive", "mem-per-cpu=900M", "comment=for a course", "hint=nomultithread", "mail-type=END", "nice=5")
+    options = ("exclusive", "mem-per-cpu=900M", "comment=for a course", "hint=nomultithread", "mail-type=END", "nice=5",
+               "export=NONE")  # fmt: skip
     text = study.send("--partition", "debug,high", "--seeds", 2, "--mem", "1G", "--sbatch", *options)
     assert "--exclusive" in text and "--mem-per-cpu=900M" in text and "--mem=" not in text  # noqa: PT018
     assert "sent array 2 as job" in text
