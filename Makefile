@@ -22,7 +22,7 @@ test-slurm: .venv/ready
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m slurm
 
 test-newer:
-	tests/newer/run.sh test -m "$(or $(MARK),slurm or newer)"
+	tests/newer/run.sh test --numprocesses 2 --dist loadfile -m "$(or $(MARK),slurm or newer)"
 
 benchmarks: .venv/ready
 	$(BIN)/python -m pytest tests/benchmarks/test_harness.py --benchmark-json=/dev/null --publish

@@ -91,6 +91,7 @@ def packages_of_a_module(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.newer
 @pytest.mark.parametrize("settings", [dict.fromkeys(SETTINGS, "nonsense"), WRONG], ids=["nonsense", "wrong"])
 def test_no_setting_of_a_shell_reaches_a_run_or_hides_it(site: Site, tmp_path: Path, settings: dict[str, str]) -> None:
     """From the launch to the finished page. What waits is seen, is not sent twice, and is cancelled."""
@@ -174,9 +175,10 @@ def test_what_sbatch_refuses_comes_back_in_one_line(
 
 
 def test_what_sbatch_takes_is_sent(odd: Site, tmp_path: Path) -> None:
-    """A list of partitions, options by sbatch's names; without arrays each task is a job of its own."""
+    """A list of partitions, options by sbatch's names, not even the environment; without arrays a job a task."""
     study = Table(tmp_path, odd, *BRIEF)
-    options = ("exclusive", "mem-per-cpu=900M", "comment=for a course", "hint=nomultithread", "mail-type=END", "nice=5")
+    options = ("exclusive", "mem-per-cpu=900M", "comment=for a course", "hint=nomultithread", "mail-type=END", "nice=5",
+               "export=NONE")  # fmt: skip
     text = study.send("--partition", "debug,high", "--seeds", 2, "--mem", "1G", "--sbatch", *options)
     assert "--exclusive" in text and "--mem-per-cpu=900M" in text and "--mem=" not in text  # noqa: PT018
     assert "sent array 2 as job" in text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -97,6 +99,22 @@ def test_what_was_lost_is_sent_again(cases: dict[bool, Case], accounting: bool) 
     said = case.long.send("--retry", "failed", "--dry-run").splitlines()[0]
     assert "1 done" in said
     assert said.endswith("2 to send") or said.endswith("1 to send")
+
+
+def test_an_account_may_be_typed_in_capitals(cases: dict[bool, Case], tmp_path: Path) -> None:
+    """Slurm keeps names of accounts in small letters; the plan asks its database, and so does sbatch."""
+    site = cases[True].site
+    site.call("sacctmgr", "--immediate", "add", "account", "physics")
+    site.call("sacctmgr", "--immediate", "add", "user", getpass.getuser(), "account=physics")
+    study = Table(tmp_path, site, "--only", "resnet-8-A", "--set", "iterations=40")
+    assert "is not yours" not in study.send("--account", "PHYSICS")
+    study.wait_until_empty()
+    assert set(study.status().values()) == {"done"}
+    (submission,) = study.results.glob("slurm/*/submission.json")
+    job = json.loads(submission.read_text())["arrays"][0]["job_id"]
+    assert set(site.call("sacct", "--noheader", f"--jobs={job}", "--format=account").split()) == {"physics"}
+    other = study("--cluster", "slurm", "--profile", "cpu", "--seeds", 2, "--account", "chemistry", check=False)
+    assert "account chemistry is not yours on onemachine: choose from " in other.stdout + other.stderr
 
 
 def test_without_a_controller_status_still_answers(cases: dict[bool, Case]) -> None:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests on Debian 13: Slurm 24.11 and Python 3.13 in a folder of their own. Needs root and debootstrap.
+# Tests on Debian 13: Slurm 24.11 and Python 3.13 in a folder of their own. Needs root, mounts and debootstrap.
 #   tests/newer/run.sh build              make that folder, once: about 3 GB to download
 #   tests/newer/run.sh test ARGUMENTS     build, then run pytest there on this checkout
 # NEWER=FOLDER: where it lies; by default in the user's cache.
@@ -8,6 +8,7 @@ here=$(cd "$(dirname "$0")/../.." && pwd)
 system=${NEWER:-${XDG_CACHE_HOME:-$HOME/.cache}/resnet-bench/debian13}
 packages="slurmctld slurmd slurm-client munge slurmdbd slurm-wlm-mysql-plugin mariadb-server zsh
     python3 python3-venv python3-dev g++ git procps ca-certificates"
+uv=0.13.9
 
 skip() {
     echo "Debian 13: skipped, $1"
@@ -50,7 +51,9 @@ inside() {
     mount --rbind /dev "$system/dev"
     mount -t proc proc "$system/proc"
     bind_host
-    unset SLURM_CONF
+    local index=${PIP_INDEX_URL:-$(python3 -m pip config get global.index-url 2> /dev/null || true)}
+    if [ -n "$index" ]; then export UV_DEFAULT_INDEX=$index; fi  # uv does not read the configuration of pip
+    unset SLURM_CONF PYTHONDONTWRITEBYTECODE  # uv compiles nothing: what is imported is compiled then
     export HOME=/root LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin TMPDIR=/tmp
     exec chroot "$system" /bin/bash -euc "cd /project/checkout; $1" bash "${@:2}"
 }
@@ -70,6 +73,7 @@ build() {
         touch "$system/.base"
     fi
     if [ "$(cat "$system/.packages" 2> /dev/null)" != "$packages" ]; then
+        echo force-unsafe-io > "$system/etc/dpkg/dpkg.cfg.d/host"  # a folder that is thrown away needs no fsync
         apt-config dump Acquire | grep -vE '"";$' > "$system/etc/apt/apt.conf.d/host"
         printf '#!/bin/sh\nexit 101\n' > "$system/usr/sbin/policy-rc.d"  # no service starts by itself
         chmod +x "$system/usr/sbin/policy-rc.d"
@@ -80,8 +84,9 @@ build() {
     local wanted
     wanted=$(cat "$here/pyproject.toml" "$here/constraints.txt" | sha256sum)
     if [ "$(cat "$system/.python" 2> /dev/null)" != "$wanted" ]; then
-        enter "[ -e /venv/bin/pip ] || python3 -m venv /venv
-            /venv/bin/python -m pip install --quiet --no-cache-dir --constraint constraints.txt --editable '.[dev]'"
+        # uv: it fetches and unpacks the libraries of CUDA side by side
+        enter "[ -e /venv/bin/uv ] || { python3 -m venv /venv && /venv/bin/python -m pip install --quiet --no-cache-dir uv==$uv; }
+            /venv/bin/uv pip install --quiet --no-cache --system-certs --python /venv --constraint constraints.txt --editable '.[dev]'"
         echo "$wanted" > "$system/.python"
     fi
     exec 9>&-
