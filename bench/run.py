@@ -57,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             take_any_text()
         options = parse(arguments)
         check_results(options)
-        if arguments is None and options.trains_here and any(TABLES[name].planner for name in options.table):
+        trains = options.subcommand == "doctor" or any(TABLES[name].planner for name in options.table)
+        if arguments is None and options.trains_here and trains:
             from bench.device import environment
 
             environment.restart()  # where another program calls this, that is not ours to start again
@@ -88,6 +89,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def dispatch(options: Options) -> int:
     """Hand the options to what answers them. Returns the exit status; raises UserError."""
+    if options.subcommand == "doctor":
+        from bench.command.doctor import doctor
+
+        return doctor(options)
     if options.elsewhere.evaluate:
         from bench.command import pretrained
 

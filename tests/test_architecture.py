@@ -13,6 +13,7 @@ from conftest import ROOT
 ROOMS = (
     "bench.run",  # the door: parse, dispatch, exit status
     "bench.command",
+    "bench.doctor",
     "bench.cluster",
     "bench.report",
     "bench.verdicts",
@@ -87,7 +88,7 @@ def allowed(module: str, other: str) -> bool:
     if room in SHARED:
         return False
     if there == "slurm":
-        return room in ("bench.command", "bench.cluster")
+        return room in ("bench.command", "bench.doctor", "bench.cluster")
     return ROOMS.index(room) < ROOMS.index(there)
 
 

@@ -26,7 +26,7 @@ def check(command: Command, given: Mapping[str, Any], flags: Sequence[str] = ())
         command = _meant(flags, given)
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     options = build({**command.unless_given, **command.preset, **values})
-    options = replace(options, table=_tables(options.table))
+    options = replace(options, table=_tables(options.table), subcommand=command.name)
     for rule in RULES:
         if said := rule(command, options, values):
             raise UserError(said)
@@ -87,7 +87,12 @@ def _choices() -> str:
 
 
 def _table_is_there(command: Command, options: Options, given: Mapping[str, Any]) -> str | None:
-    free = command.name == "export" or options.moving.export or options.moving.imports or options.elsewhere.evaluate
+    free = (
+        command.name in ("export", "doctor")
+        or options.moving.export
+        or options.moving.imports
+        or options.elsewhere.evaluate
+    )
     return None if options.table or free else f"--table is missing: {_choices()}"
 
 

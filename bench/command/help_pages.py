@@ -67,7 +67,7 @@ def usage(command: Command) -> str:
 
 def usage_lines(command: Command) -> str:
     if command is MAIN:
-        return f"Usage: {PROGRAM} --table NAME ... [options]\n       {PROGRAM} COMMAND [options]"
+        return f"Usage: {PROGRAM} (--table NAME ... | COMMAND) [options]"
     name = target(command) if command.target else ""
     words = [call(command), name if command.optional is False else f"[{name}]" if name else "", "[options]"]
     return f"Usage: {' '.join(filter(None, words))}"

@@ -150,6 +150,13 @@ class MovingOptions:
 
 
 @dataclass(frozen=True)
+class ExaminingOptions:
+    """Checks of this machine, or of a node."""
+
+    json: Path | None = own("report for a bug tracker; - is standard output", "FILE", values.path)
+
+
+@dataclass(frozen=True)
 class Options:
     """What one call of the command asks for."""
 
@@ -190,6 +197,9 @@ class Options:
     moving: MovingOptions = MovingOptions()
     elsewhere: ElsewhereOptions = ElsewhereOptions()
     slurm: SlurmOptions = SlurmOptions()
+    examining: ExaminingOptions = ExaminingOptions()
+    subcommand: str = ""
+    """The command that was named; empty for the main one."""
 
     @property
     def trains_here(self) -> bool:
@@ -255,7 +265,12 @@ def _fields(cls: type, group: str | None) -> Iterable[Field]:
             yield Field(field.name, group, field.default, word=word, **meta)
 
 
-GROUPS = {"moving": MovingOptions, "elsewhere": ElsewhereOptions, "slurm": SlurmOptions}
+GROUPS = {
+    "moving": MovingOptions,
+    "elsewhere": ElsewhereOptions,
+    "slurm": SlurmOptions,
+    "examining": ExaminingOptions,
+}
 FIELDS: dict[str, Field] = {
     field.field: field
     for cls, group in ((Options, None), *((cls, name) for name, cls in GROUPS.items()))

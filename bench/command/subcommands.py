@@ -181,6 +181,17 @@ COMMANDS: dict[str, Command] = {
                 "torchvision --table imagenet_shortcuts --data DIR",
             ),
         ),
+        Command(
+            "doctor",
+            "checks of this machine, and of each way to train on it",
+            "Checks of this machine: software, GPUs, disk, Slurm, data, and each way to\n"
+            "train, compared with eager fp32. With --cluster slurm, of a node instead.\n"
+            "Exit status 1 where runs with default options would fail.",
+            ("json", "cluster", "results", "data"),
+            slurm=tuple(name for name in SLURM if name != "wait"),
+            help={"cluster": "local or slurm: place of the checks", "results": "folder whose disk is checked"},
+            examples=("", "--json report.json", "--cluster slurm --partition gpu"),
+        ),
     )
 }
 """Subcommand -> what it takes."""
