@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,6 +20,7 @@ from bench.verdicts import hypothesis, published
 from bench.verdicts.hypothesis import ALPHA, Plan, Sample, Sum
 from bench.verdicts.published import papers_spread
 from bench.verdicts.quantities import SOURCES, value
+from bench.verdicts.spread import Spread, known
 from models.arch import Arch
 
 Word = Literal["holds", "contradicted", "undecided", "not run"]
@@ -29,9 +31,12 @@ CAUTION = 10
 """Times the paper's spread of seeds that a verdict must survive where a net has no spread of its own."""
 
 
-def assumed_spread() -> float:
-    """What seeds of an error rate are taken to spread by, in points, where a net has fewer than three runs."""
-    return CAUTION * papers_spread()
+def assumed_spread() -> Spread:
+    """What seeds of an error rate are taken to spread by where a net has fewer than three runs and nothing is known.
+
+    At the paper's length the spread of test errors on CIFAR-10 is known: see bench/verdicts/spread.py.
+    """
+    return Spread(CAUTION * papers_spread(), math.inf)
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,8 @@ class Tested:
     bound: float
     samples: tuple[Sample, ...]
     """With the weights of the step."""
-    assumed: float | None
-    """Spread of a net of fewer than three runs, in the quantity's unit; None: nothing can be assumed."""
+    assumed: Spread | None
+    """Of a net of fewer than three runs, in the quantity's unit; None: nothing can be assumed."""
 
     @cached_property
     def total(self) -> Sum:
@@ -72,7 +77,7 @@ class Tested:
         """The step as further seeds would test it, or with sign -1 its opposite; None where no spread is known."""
         spreads = []
         for sample in self.samples:
-            own, _ = sample.spread(None if self.assumed is None else spread)
+            own, _ = sample.spread(None if self.assumed is None else replace(self.assumed, value=spread))
             if own == float("inf"):
                 return None
             if sample.assumes and self.assumed is not None:
@@ -86,7 +91,7 @@ class Tested:
             return None
         turned = sign if self.step.side == "above" else -sign
         samples = [replace(sample, weight=turned * sample.weight) for sample in self.samples]
-        return hypothesis.largest_spread(samples, turned * self.bound, level)
+        return hypothesis.largest_spread(samples, turned * self.bound, level, self.assumed.freedom)
 
 
 @dataclass(frozen=True)
@@ -117,10 +122,13 @@ def judge(claims: Sequence[Claim], values: Values) -> list[Judged]:
     return judge_each([(claim, values) for claim in claims])
 
 
-def judge_each(asked: Sequence[tuple[Claim, Values]]) -> list[Judged]:
-    """The same, each claim with the values of its own runs."""
+def judge_each(asked: Sequence[tuple[Claim, Values]], seeds: Spread | None = None) -> list[Judged]:
+    """The same, each claim with the values of its own runs.
+
+    `seeds` is what test errors of fewer than three runs are taken to spread by, where that is known.
+    """
     claims = [claim for claim, _ in asked]
-    tested = [tuple(t for step in claim.tests if (t := _test(step, values))) for claim, values in asked]
+    tested = [tuple(t for step in claim.tests if (t := _test(step, values, seeds))) for claim, values in asked]
     shown = hypothesis.holm([_p_shown(claim, found) for claim, found in zip(claims, tested, strict=True)])
     refuted = hypothesis.holm([_p_refuted(claim, found) for claim, found in zip(claims, tested, strict=True)])
     judged = []
@@ -176,7 +184,7 @@ def explain(judged: Judged, likely_spread: float) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _test(step: Step, values: Values) -> Tested | None:
+def _test(step: Step, values: Values, seeds: Spread | None) -> Tested | None:
     """The step on the runs that there are; None where a net has none."""
     samples = []
     for weight, net in step.terms:
@@ -184,6 +192,8 @@ def _test(step: Step, values: Values) -> Tested | None:
             return None
         samples.append(Sample(weight, found))
     assumed = None if SOURCES[step.quantity].top is None else assumed_spread()
+    if step.quantity == "test_error" and seeds:
+        assumed = seeds
     return Tested(step, bound_of(step), tuple(samples), assumed)
 
 
@@ -198,10 +208,7 @@ def _on_spread(judged: Judged) -> list[str]:
     rests = [t for t in judged.tested if t.assumes and t.assumed is not None]
     if not rests:
         return []
-    said = (
-        f"Fewer than three runs of a net: its seeds are taken to spread by {rests[0].assumed:g} points, {CAUTION} times "
-        f"the {papers_spread():g} that the paper prints for ResNet-110."
-    )
+    said = f"Fewer than three runs of a net: {_words(rests[0].assumed)}."
     limits = [t.largest_spread(judged.level, sign) for t in rests]
     found = [limit for limit in limits if limit is not None]
     others_hold = all(t in rests or t.p < judged.level for t in judged.tested)
@@ -215,6 +222,16 @@ def _on_spread(judged: Judged) -> list[str]:
         return [said, f"The verdict bears a spread of up to {limit:.2g} points."]
     verdict = "be contradicted" if sign < 0 else "hold"
     return [said, f"It would {verdict} if seeds spread by less than {limit:.2g} points."]
+
+
+def _words(assumed: Spread | None) -> str:
+    """What is assumed, and where it is from."""
+    if assumed and assumed.groups:
+        return f"its seeds are taken to spread by {assumed}, pooled over {assumed.groups} nets"
+    return (
+        f"its seeds are taken to spread by {assumed_spread().value:g} points, {CAUTION} times the {papers_spread():g} that "
+        "the paper prints for ResNet-110"
+    )
 
 
 def _on_seeds(judged: Judged, likely_spread: float) -> str:
@@ -231,7 +248,7 @@ def _on_seeds(judged: Judged, likely_spread: float) -> str:
         seeds = min(each, default=None)
     condition = "if what is seen is true"
     if any(t.assumes and t.assumed is not None for t in tested):
-        condition += f" and seeds spread by {likely_spread:g} points"
+        condition += f" and seeds spread by {likely_spread:.2g} points"
     about = f"More than {hypothesis.MOST_SEEDS}" if seeds is None else f"About {seeds}"
     verb = "show" if sign > 0 else "contradict"
     return f"{about} seeds of each net, in all, would {verb} it, {condition}."
@@ -310,11 +327,12 @@ class Setting:
 def of_setting(setting: Setting, of: str | None = None) -> list[Judged]:
     """The claims of a table (that of the setting, or another that looks into its runs), judged."""
     claims = of_table(of or setting.table, setting.schedule)
-    likely = papers_spread() * (1 if setting.comparable else CAUTION)
+    seeds = known() if setting.comparable else None
+    likely = (seeds or assumed_spread()).value
     judged = []
     settings = [setting.of(claim) for claim in claims]
     for own, found in zip(
-        settings, judge_each([(c, each.values) for c, each in zip(claims, settings, strict=True)]), strict=True
+        settings, judge_each([(c, each.values) for c, each in zip(claims, settings, strict=True)], seeds), strict=True
     ):
         notes = [*explain(found, likely), *_on_divergence(found, own)]
         if found.tested and own.precision != "fp32":

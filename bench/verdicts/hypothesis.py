@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Literal
 
+from bench.verdicts.spread import Spread
+
 ALPHA = 0.05
 POWER = 0.8
 FEWEST_RUNS = 3
@@ -41,16 +43,19 @@ class Sample:
         """Whether its spread cannot be its own."""
         return len(self.values) < FEWEST_RUNS
 
-    def spread(self, assumed: float | None) -> tuple[float, float]:
-        """Standard deviation of a seed, and its degrees of freedom: infinitely many of an assumed one.
+    def spread(self, assumed: Spread | None) -> tuple[float, float]:
+        """Standard deviation of a seed, and its degrees of freedom.
 
-        Two runs that are further apart than what is assumed are believed. Nothing assumed: two runs have one degree of
-        freedom, and a single one an infinite spread.
+        Two runs are pooled with what is assumed of fewer than three. Where that has infinitely many degrees of freedom, the
+        larger spread counts. Nothing assumed: two runs have one degree of freedom, and a single one an infinite spread.
         """
         own = stdev(self.values) if len(self.values) > 1 else math.inf
         if not self.assumes or assumed is None:
             return own, len(self.values) - 1 if own < math.inf else math.inf
-        return max(assumed, own if own < math.inf else 0.0), math.inf
+        if assumed.freedom == math.inf:
+            return max(assumed.value, own if own < math.inf else 0.0), math.inf
+        found = assumed.with_own(own, len(self.values))
+        return found.value, found.freedom
 
 
 LEAST_P = 1e-200
@@ -97,13 +102,13 @@ class Sum:
         return self.reach(ALPHA / 2)
 
 
-def add(samples: Sequence[Sample], assumed: float | None) -> Sum:
+def add(samples: Sequence[Sample], assumed: Spread | None) -> Sum:
     """The weighted sum of the samples' means."""
     value = sum(sample.weight * fmean(sample.values) for sample in samples)
     return Sum(value, tuple(_part(sample, assumed, 1 / len(sample.values)) for sample in samples))
 
 
-def _part(sample: Sample, assumed: float | None, share: float) -> tuple[float, float]:
+def _part(sample: Sample, assumed: Spread | None, share: float) -> tuple[float, float]:
     """`share` of the variance of a seed of a net, weighted, and its degrees of freedom."""
     spread, freedom = sample.spread(assumed)
     return sample.weight**2 * spread**2 * share, freedom
@@ -118,7 +123,7 @@ class Contrast:
     interval: tuple[float, float]
 
 
-def contrast(one: Sequence[float], other: Sequence[float], assumed: float, within: float) -> Contrast:
+def contrast(one: Sequence[float], other: Sequence[float], assumed: Spread, within: float) -> Contrast:
     """Compare the means of two nets, `one` minus `other`.
 
     `alike`: shown to differ by less than `within`, by two one-sided tests. `differ`: the interval does not hold zero. Else
@@ -171,14 +176,17 @@ def seeds_to_show(plans: Sequence[Plan], level: float) -> int | None:
     return found if found <= MOST_SEEDS else None
 
 
-def largest_spread(samples: Sequence[Sample], bound: float, level: float) -> float | None:
-    """The largest assumed spread with which the sum is shown to lie above `bound`. None: with no spread at all."""
+def largest_spread(samples: Sequence[Sample], bound: float, level: float, freedom: float = math.inf) -> float | None:
+    """The largest assumed spread with which the sum is shown to lie above `bound`. None: with no spread at all.
+
+    `freedom` is its degrees of freedom.
+    """
     from scipy.optimize import brentq
 
     def excess(assumed: float) -> float:
-        return add(samples, assumed).p_above(bound) - level
+        return add(samples, Spread(assumed, freedom)).p_above(bound) - level
 
-    gap = add(samples, 0.0).value - bound
+    gap = add(samples, Spread(0.0, freedom)).value - bound
     if gap <= 0 or excess(0.0) > 0:
         return None
     top = gap

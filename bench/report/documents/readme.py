@@ -30,7 +30,7 @@ def render(finished: dict[str, FinishedRun]) -> str:
         variant, row = next(
             ((v, found[arch]) for v, found in whole.items() if found[arch].runs), (PAPER, whole[PAPER][arch])
         )
-        judged = [difference(row.verdict), row.verdict.word] if row.runs else ["", ""]
+        judged = [difference(row.verdict), row.verdict.text] if row.runs else ["", ""]
         ours = [*_errors(row), *judged]
         words.update([row.verdict.word] if row.runs else [])
         lines.append([arch.title, paper_cells(arch)[0].text, *ours, *_errors(short[arch])])

@@ -121,6 +121,7 @@ def _errors(series: Sequence[Series]) -> Axis:
 
 WORDS: dict[str, Style] = {
     "match": Style(0, marker="circle"),
+    "consistent": Style(0, marker="square"),
     "better": Style(0, marker="inverted_triangle"),
     "worse": Style(0, marker="triangle"),
     "differs": Style(0, marker="diamond"),

@@ -7,7 +7,14 @@ import sys
 
 from bench.report.page import Cell, Table
 
-COLOURS = {"match": "green", "better": "cyan", "worse": "red", "differs": "red", "undecided": "yellow"}
+COLOURS = {
+    "match": "green",
+    "consistent": "green",
+    "better": "cyan",
+    "worse": "red",
+    "differs": "red",
+    "undecided": "yellow",
+}
 """Of verdicts. The words stand there too; others, such as `missing`, are dim."""
 WIDE = 1000
 

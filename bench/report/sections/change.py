@@ -24,7 +24,7 @@ def section(heading: str, errors: Mapping[str, tuple[Sequence[float], Sequence[f
         grid(rows, HEADERS, range(1, 6)),
         f"{without} The difference of means over seeds has its 95 % interval (as "
         "[claims](../REPRODUCE.md#how-to-read-a-claim) have theirs; of fewer than three runs, seeds are taken to spread by "
-        f"{assumed_spread():g} points). *alike*: shown to differ by less than {ALIKE} points, by two one-sided tests "
+        f"{assumed_spread().value:g} points). *alike*: shown to differ by less than {ALIKE} points, by two one-sided tests "
         "at 5 %. *differ*: the interval does not hold zero. Else *undecided*. Each net by itself: of twenty, one says so by "
         "chance.",
     ]

@@ -136,7 +136,7 @@ SAMPLING = (
 
 
 def verdict_cell(verdict: Verdict) -> Cell:
-    return Cell(verdict.word, verdict.word, verdict.note)
+    return Cell(verdict.text, verdict.word, verdict.note)
 
 
 Sentences = Callable[[RunSpec], list[str]]

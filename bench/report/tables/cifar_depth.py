@@ -36,6 +36,7 @@ from bench.studies.cifar_depth import ARCHS, CITED, PUBLISHED, choices, deviatio
 from bench.studies.variant import PAPER, Variant, ordered
 from bench.verdicts import claims, published
 from bench.verdicts.numbers import MISSING, Verdict, judge_bound, judge_errors
+from bench.verdicts.spread import Spread, known
 from models.arch import Arch
 
 
@@ -76,7 +77,22 @@ def rows(finished: Mapping[str, FinishedRun], variant: Variant) -> list[Row]:
     order = sorted(
         found, key=lambda key: (key[0].residual, key[0].depth, key[0].shortcut or "", PRECISIONS.index(key[1]))
     )
-    return [_row(*key, sorted(found[key], key=lambda run: run.spec.seed), variant) for key in order]
+    ours = {key: _errors(found[key]) for key in order} if variant.comparable else {}
+    return [
+        _row(
+            *key,
+            sorted(found[key], key=lambda run: run.spec.seed),
+            variant,
+            known({str(other): errors for other, errors in ours.items() if other != key}),
+        )
+        for key in order
+    ]
+
+
+def _errors(runs: Sequence[FinishedRun]) -> list[float]:
+    """Last test errors of the runs that are done."""
+    errors = (run.result.test_error for run in runs if run.result.status == "done")
+    return [error for error in errors if error is not None]
 
 
 def one_each(all_rows: Sequence[Row]) -> list[Row]:
@@ -88,15 +104,18 @@ def one_each(all_rows: Sequence[Row]) -> list[Row]:
     return list(found.values())
 
 
-def _row(arch: Arch, precision: Precision, runs: list[FinishedRun], variant: Variant) -> Row:
+def _row(arch: Arch, precision: Precision, runs: list[FinishedRun], variant: Variant, seeds: Spread) -> Row:
+    """`seeds` is what fewer than three runs are taken to spread by: that of all other nets."""
     done = tuple(run for run in runs if run.result.status == "done")
     diverged = tuple(run for run in runs if run.result.status == "diverged")
-    errors = [run.result.test_error for run in done if run.result.test_error is not None]
-    best = judge_best(arch, errors, variant) if arch.name in PUBLISHED and PUBLISHED[arch.name].best_of_5 else None
-    return Row(arch, done, diverged, judge(arch, errors, variant), best, precision)
+    errors = _errors(done)
+    best = (
+        judge_best(arch, errors, variant, seeds) if arch.name in PUBLISHED and PUBLISHED[arch.name].best_of_5 else None
+    )
+    return Row(arch, done, diverged, judge(arch, errors, variant, seeds), best, precision)
 
 
-def judge(arch: Arch, errors: Sequence[float], variant: Variant) -> Verdict:
+def judge(arch: Arch, errors: Sequence[float], variant: Variant, seeds: Spread | None = None) -> Verdict:
     """Hold the last iterate's test errors of a net against the paper's number for it."""
     if not errors:
         return MISSING
@@ -106,14 +125,14 @@ def judge(arch: Arch, errors: Sequence[float], variant: Variant) -> Verdict:
     number = numbers[ids.error]
     if number.statistic == "bound":
         return judge_bound(number, errors)
-    return judge_errors(number, errors, numbers[ids.spread].number if ids.spread else None)
+    return judge_errors(number, errors, numbers[ids.spread].number if ids.spread else None, seeds)
 
 
-def judge_best(arch: Arch, errors: Sequence[float], variant: Variant) -> Verdict:
+def judge_best(arch: Arch, errors: Sequence[float], variant: Variant, seeds: Spread | None = None) -> Verdict:
     """Hold the same errors against the best of five that the paper prints for the net."""
     if not errors:
         return MISSING
-    return judge_errors(_best(arch), errors) if variant.comparable else Verdict("not comparable")
+    return judge_errors(_best(arch), errors, seeds=seeds) if variant.comparable else Verdict("not comparable")
 
 
 def _best(arch: Arch) -> published.PublishedNumber:

@@ -9,8 +9,9 @@ from bench.report.figures.chart import Chart
 from bench.report.page import Cell, Figure, Page, Part, Table, Value, cells
 from bench.report.render import markdown, terminal
 from bench.report.sections.runs import Found
-from bench.report.sections.third_party import OTHER, SAME, Reported, depth_of, error_text, load, others
+from bench.report.sections.third_party import OTHER, SAME, depth_of, error_text, others
 from bench.verdicts import published
+from bench.verdicts.reported import Reported, load
 
 HEADERS = ["net", "paper, %", "theirs, %", "who", "protocol", "protocol is", "other than in the paper", "note"]
 
