@@ -79,7 +79,9 @@ def test_what_is_committed_passes_whatever_is_local_beside_it(tables: Path, caps
 def without_pages(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     bare = replace(register.TABLES[name], planner=None)
     monkeypatch.setitem(register.TABLES, name, bare)
-    monkeypatch.setattr(bare.report, "pages", lambda found: (), raising=False)
+    for made in ("variants", "pages"):
+        if hasattr(bare.report, made):
+            monkeypatch.setattr(bare.report, made, lambda found: ())
 
 
 def other_digit(path: Path, old: str, new: str) -> None:
@@ -165,7 +167,7 @@ def test_a_file_of_no_table_is_found_by_the_check_of_all(
     tables: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bench.studies.complexity.ARCHS", ())  # counting takes a minute, and is not asked here
-    for name in register.TABLES.keys() - {"harness", "loading"}:
+    for name in register.TABLES.keys() - {"harness", "loading", "throughput"}:
         without_pages(monkeypatch, name)  # to draw all takes as long
     (tables / "notes.md").write_text("x")
     assert lines(tables, capsys, "harness") == []

@@ -285,8 +285,11 @@ def test_tables_are_sorted_by_mouse_and_keyboard(opened: Callable[..., Any]) -> 
     page.keyboard.press("Enter")
     assert table.evaluate(column) == first[::-1]
     assert head.get_attribute("aria-sort") in ("ascending", "descending")
-    verdicts = "(table) => [...table.tBodies[0].rows].map((row) => row.cells[3].textContent.trim())"
-    table.locator("thead th").nth(3).click()
+    verdicts = "(table) => [...table.tBodies[0].rows].map((row) => row.cells[AT].textContent.trim())"
+    heads = [text.strip() for text in table.locator("thead th").all_inner_texts()]
+    at = next(at for at, text in enumerate(heads) if text.startswith("verdict"))
+    verdicts = verdicts.replace("AT", str(at))
+    table.locator("thead th").nth(at).click()
     assert table.evaluate(verdicts) in (sorted(v := table.evaluate(verdicts)), sorted(v, reverse=True))
 
 
@@ -299,11 +302,11 @@ def test_a_table_is_one_stop_of_the_tab_key(opened: Callable[..., Any]) -> None:
                 each.checkVisibility() && each.tabIndex >= 0 && !each.disabled).length"""
         )
         assert stops < 150, (address, stops)
-    show(page, "cifar_depth")
-    button = cell(page, "cifar_depth", "plain-32", "verdict").locator("button")
+    show(page, "cifar_depth.short")
+    button = cell(page, "cifar_depth.short", "plain-20", "verdict").locator("button")
     button.focus()
     page.keyboard.press("ArrowDown")
-    assert page.evaluate("document.activeElement.closest('tr').cells[0].innerText") == "plain-44"
+    assert page.evaluate("document.activeElement.closest('tr').cells[0].innerText") == "plain-32"
     page.keyboard.press("ArrowLeft")
     assert page.evaluate("document.activeElement.tagName") == "BUTTON"
 
@@ -483,7 +486,7 @@ def test_every_manifest_is_there_and_its_command_is_understood(desktop: Any) -> 
         parse(words[2:])
     table = desktop.locator("[id='cifar_depth.short'] table").first
     filled = table.locator("td.number:not(:empty)")
-    assert filled.count() > 50
+    assert filled.count() > 40
     assert filled.filter(has_not=desktop.locator("button")).count() == 0
 
 

@@ -443,7 +443,7 @@ def test_what_is_done_with_a_net_travels(packed: Path, results: Path, tmp_path: 
     ("file", "change", "message"),
     [
         ("lines-0-2-*/spec.json", in_json("start", 1), "whose spec.json is of run plain-8-lines-1-2-smoke-s0-"),
-        ("lines-0-2-*/spec.json", in_json("grid.columns", 4), "(grid: a grid of 2 by 4 points cannot"),
+        ("lines-0-2-*/spec.json", in_json("grid.columns", 4), "(grid: a grid of 2 by 4 points: give odd numbers"),
         ("lines-0-2-*/spec.json", in_json("grid.images", "9"), "whose spec.json is damaged (grid.images is '9'; expected int"),
         ("lines-0-2-*/spec.json", in_json("grid.scaling", "mine"), "grid.scaling is 'mine'; expected filter"),
         ("lines-0-2-*/spec.json", in_json("run.recipe.batch", 0), "run.recipe: batch is 0: batch must be >= 1"),

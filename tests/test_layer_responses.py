@@ -225,7 +225,7 @@ def row(results: Path) -> pages.Row:
     [
         ([1.80, 1.82, 1.85], "match"),
         ([1.90, 1.91, 1.92], "differs"),
-        ([1.60, 1.82, 2.05], "undecided"),  # an interval that wide holds anything
+        ([1.60, 1.82, 2.05], "consistent"),  # an interval that wide holds anything
         ([1.82, 1.82], "undecided"),
     ],
 )

@@ -144,7 +144,7 @@ def _on_seeds(statistic: str, ours: Sequence[float], published_spread: float | N
     condition = f"if they spread by {spread:.2g} points"
     if needed is None:
         return f"No more than {MOST_SEEDS} seeds would make it a match, {condition}."
-    return f"About {max(needed, len(ours) + 1)} seeds in all would make it a match, {condition} and 0 stays inside."
+    return f"About {max(needed, len(ours) + 1)} seeds in all would make it a match, {condition} and the interval still holds 0."
 
 
 def seeds_to_match(statistic: str, spread: float, published_spread: float | None = None) -> int | None:
